@@ -1,0 +1,13 @@
+//! Pipelines: one stream from its source through its windows to its sinks, and the fleet of them.
+
+mod feed;
+mod shared;
+mod source;
+mod status;
+mod window;
+
+pub use feed::{Feed, Writer};
+pub use shared::{Rendition, RenditionSet, RenditionSpec, Role, Setup, Shared};
+pub use source::{Source, SourceContext};
+pub use status::{State, Status};
+pub use window::{Bounds, Snapshot, Window};

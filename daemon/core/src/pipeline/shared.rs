@@ -1,0 +1,284 @@
+//! What the stages of one pipeline share: its windows, its status, its numbers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::{Bounds, State, Status, Window};
+use crate::event::Events;
+use crate::fault::{Fault, FaultKind};
+use crate::metrics::PipelineMetrics;
+use crate::port::{Ledger, Numbering};
+
+/// How far ahead the kept numbers run, so that not every segment has to be written.
+const RESERVE: u64 = 256;
+
+/// The part that a rendition plays (RFC 8216, 4.3.4).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "role")]
+pub enum Role {
+    /// A variant stream of its own, or the only playlist that there is.
+    Variant {
+        /// BANDWIDTH, in bits per second; 0 where the origin does not say.
+        bandwidth_bps: u64,
+        /// The attributes of EXT-X-STREAM-INF that are passed on, as CODECS and RESOLUTION, without groups.
+        attributes: Vec<(String, String)>,
+        /// The audio group that belongs to it.
+        audio: Option<String>,
+        /// The subtitle group that belongs to it.
+        subtitles: Option<String>,
+    },
+    /// An alternative of a group (EXT-X-MEDIA).
+    Alternative {
+        /// AUDIO or SUBTITLES.
+        media_type: String,
+        /// GROUP-ID.
+        group: String,
+        /// The other attributes that are passed on, as NAME, LANGUAGE and DEFAULT; without URI.
+        attributes: Vec<(String, String)>,
+    },
+}
+
+/// A rendition as a source declares it. Attribute values are written as in a playlist, quotes and all.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RenditionSpec {
+    /// Its name in paths and metrics: `video`, `v1`, `audio-en`. Lowercase letters, digits and dashes.
+    pub name: String,
+    /// The part it plays.
+    #[serde(flatten)]
+    pub role: Role,
+}
+
+/// A rendition with its window.
+pub struct Rendition {
+    /// What it is.
+    pub spec: RenditionSpec,
+    /// Its segments.
+    pub window: Window,
+}
+
+/// Every rendition of a pipeline: fixed by the first source that goes live.
+pub struct RenditionSet {
+    /// Variants first, in the order of the origin.
+    pub renditions: Vec<Arc<Rendition>>,
+    /// The segments of EXT-X-INDEPENDENT-SEGMENTS.
+    pub independent_segments: bool,
+    target_duration_secs: AtomicU64,
+}
+
+impl RenditionSet {
+    /// EXT-X-TARGETDURATION, the same in every rendition.
+    pub fn target_duration(&self) -> Duration {
+        Duration::from_secs(self.target_duration_secs.load(Ordering::Relaxed))
+    }
+
+    /// The rendition of this name.
+    pub fn find(&self, name: &str) -> Option<&Arc<Rendition>> {
+        self.renditions.iter().find(|rendition| rendition.spec.name == name)
+    }
+}
+
+/// What a pipeline is made with.
+#[derive(Clone)]
+pub struct Setup {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its counters.
+    pub metrics: Arc<PipelineMetrics>,
+    /// Where its events go.
+    pub events: Events,
+    /// Where its numbers are kept.
+    pub ledger: Arc<dyn Ledger>,
+}
+
+/// What the stages of one pipeline share.
+pub struct Shared {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its counters.
+    pub metrics: Arc<PipelineMetrics>,
+    /// Part of every object's name: a new one with every set of windows, so that no URL ever changes its bytes.
+    pub epoch: Arc<str>,
+    events: Events,
+    ledger: Arc<dyn Ledger>,
+    bounds: ArcSwap<Bounds>,
+    renditions: ArcSwapOption<RenditionSet>,
+    status: watch::Sender<Status>,
+    pub(super) generation: AtomicU64,
+    pub(super) reserved: std::sync::Mutex<Option<Numbering>>,
+    last_fault: ArcSwapOption<(Timestamp, Fault)>,
+}
+
+impl Shared {
+    /// A pipeline that has not started.
+    pub fn new(setup: Setup, bounds: Bounds) -> Self {
+        let now = Timestamp::now();
+        for state in State::ALL {
+            setup.metrics.state(state.word()).set(i64::from(state == State::Starting));
+        }
+        Self {
+            name: setup.name,
+            metrics: setup.metrics,
+            epoch: base36(now.as_millisecond().unsigned_abs()).into(),
+            events: setup.events,
+            ledger: setup.ledger,
+            bounds: ArcSwap::from_pointee(bounds),
+            renditions: ArcSwapOption::empty(),
+            status: watch::Sender::new(Status { state: State::Starting, reason: String::new(), since: now }),
+            generation: AtomicU64::new(0),
+            reserved: std::sync::Mutex::new(None),
+            last_fault: ArcSwapOption::empty(),
+        }
+    }
+
+    /// The renditions; none before a source went live.
+    pub fn renditions(&self) -> Option<Arc<RenditionSet>> {
+        self.renditions.load_full()
+    }
+
+    /// The status, to read and to wait on.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// The last fault of a source, and when it was.
+    pub fn last_fault(&self) -> Option<Arc<(Timestamp, Fault)>> {
+        self.last_fault.load_full()
+    }
+
+    /// Moves to a state. The same state and reason again change nothing.
+    pub fn set_state(&self, state: State, reason: impl Into<String>) {
+        let reason = reason.into();
+        let mut before = None;
+        self.status.send_if_modified(|status| {
+            if status.state == state && status.reason == reason {
+                return false;
+            }
+            before = Some(status.state);
+            *status = Status { state, reason: reason.clone(), since: Timestamp::now() };
+            true
+        });
+        let Some(before) = before.filter(|before| *before != state) else { return };
+        self.metrics.state(before.word()).set(0);
+        self.metrics.state(state.word()).set(1);
+        tracing::info!(pipeline = %self.name, from = before.word(), to = state.word(), reason, "pipeline changed state");
+        let detail = serde_json::json!({ "from": before.word(), "to": state.word(), "reason": reason });
+        self.events.publish("pipeline.state", Some(self.name.clone()), detail);
+    }
+
+    /// Changes the bounds of every window.
+    pub fn resize(&self, bounds: Bounds) {
+        self.bounds.store(Arc::new(bounds));
+        if let Some(set) = self.renditions() {
+            set.renditions.iter().for_each(|rendition| rendition.window.resize(bounds));
+        }
+    }
+
+    pub(super) fn remember(&self, fault: &Fault) {
+        self.last_fault.store(Some(Arc::new((Timestamp::now(), fault.clone()))));
+    }
+
+    /// The set that `specs` describe: made on the first call, matched on later ones.
+    pub(super) fn open(
+        &self,
+        specs: &[RenditionSpec],
+        target: Duration,
+        independent: bool,
+    ) -> Result<Arc<RenditionSet>, Fault> {
+        if let Some(set) = self.renditions() {
+            set.target_duration_secs.fetch_max(ceil_secs(target), Ordering::Relaxed);
+            return if set.fits(specs) { Ok(set) } else { Err(misfit(&set, specs)) };
+        }
+        let kept = self.ledger.load(&self.name).unwrap_or_else(from_clock);
+        let bounds = **self.bounds.load();
+        let renditions = specs.iter().map(|spec| {
+            let metrics = self.metrics.rendition(&spec.name);
+            let window = Window::new(bounds, kept.media_sequence, kept.discontinuity_sequence, metrics);
+            Arc::new(Rendition { spec: spec.clone(), window })
+        });
+        let set = Arc::new(RenditionSet {
+            renditions: renditions.collect(),
+            independent_segments: independent,
+            target_duration_secs: AtomicU64::new(ceil_secs(target).max(kept.target_duration_secs)),
+        });
+        self.renditions.store(Some(set.clone()));
+        Ok(set)
+    }
+
+    /// Keeps the numbers ahead of what was given out.
+    pub(super) fn reserve(&self, set: &RenditionSet, sequence: u64, discontinuity: u64) {
+        let mut reserved = self.reserved.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let target_duration_secs = set.target_duration().as_secs();
+        if let Some(kept) = *reserved
+            && sequence < kept.media_sequence
+            && discontinuity < kept.discontinuity_sequence
+            && target_duration_secs == kept.target_duration_secs
+        {
+            return;
+        }
+        let numbering = Numbering {
+            media_sequence: sequence + RESERVE,
+            discontinuity_sequence: discontinuity + RESERVE,
+            target_duration_secs,
+        };
+        *reserved = Some(numbering);
+        self.ledger.store(&self.name, numbering);
+    }
+}
+
+impl RenditionSet {
+    /// Grows the target duration to hold `duration`, which it must by RFC 8216, 4.3.3.1. Returns whether it grew.
+    pub(super) fn hold(&self, duration: Duration) -> bool {
+        // rounded to the nearest second, as the RFC compares them
+        let needed = duration.as_secs() + u64::from(duration.subsec_millis() >= 500);
+        self.target_duration_secs.fetch_max(needed, Ordering::Relaxed) < needed
+    }
+
+    fn fits(&self, specs: &[RenditionSpec]) -> bool {
+        self.renditions.len() == specs.len()
+            && self.renditions.iter().zip(specs).all(|(rendition, spec)| {
+                rendition.spec.name == spec.name
+                    && std::mem::discriminant(&rendition.spec.role) == std::mem::discriminant(&spec.role)
+            })
+    }
+}
+
+fn misfit(set: &RenditionSet, specs: &[RenditionSpec]) -> Fault {
+    let names = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(", ");
+    Fault::new(FaultKind::Unsupported(
+        format!(
+            "this source has the renditions {}, the pipeline already serves {}",
+            names(&mut specs.iter().map(|spec| spec.name.as_str())),
+            names(&mut set.renditions.iter().map(|rendition| rendition.spec.name.as_str())),
+        )
+        .into(),
+    ))
+}
+
+/// Numbers for a pipeline of which nothing was kept: from the clock, so that they are above those of any run
+/// before, as long as segments last a tenth of a second on average.
+fn from_clock() -> Numbering {
+    let tenths = Timestamp::now().as_millisecond().unsigned_abs() / 100;
+    Numbering { media_sequence: tenths, discontinuity_sequence: tenths / 10, target_duration_secs: 1 }
+}
+
+fn ceil_secs(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+fn base36(mut number: u64) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut digits = Vec::new();
+    loop {
+        digits.push(char::from(DIGITS[(number % 36) as usize]));
+        number /= 36;
+        if number == 0 {
+            return digits.iter().rev().collect();
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The sliding window of one rendition. One writer, any number of readers; a reader never blocks the writer.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::media::{Media, Part, Segment};
+use crate::metrics::RenditionMetrics;
+
+/// How much a window holds. Both bounds hold at once; the newest segment always stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Closed segments.
+    pub segments: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a reader sees: the window at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Closed segments, oldest first, consecutive in sequence.
+    pub segments: Vec<Arc<Segment>>,
+    /// The segment that still grows, where the source is paced in parts.
+    pub open: Option<Arc<Segment>>,
+    /// Whether nothing will follow (EXT-X-ENDLIST).
+    pub ended: bool,
+    /// Rises with every change.
+    pub version: u64,
+}
+
+impl Snapshot {
+    /// The closed segment of this number.
+    pub fn find(&self, sequence: u64) -> Option<&Arc<Segment>> {
+        let first = self.segments.first()?.sequence;
+        self.segments.get(usize::try_from(sequence.checked_sub(first)?).ok()?)
+    }
+
+    /// The bytes of the closed segments.
+    pub fn len_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.media.len_bytes()).sum()
+    }
+
+    /// The playing time of the closed segments.
+    pub fn duration(&self) -> Duration {
+        self.segments.iter().map(|segment| segment.media.duration).sum()
+    }
+}
+
+/// The window. Writing is for the pipeline's feed alone.
+pub struct Window {
+    snapshot: ArcSwap<Snapshot>,
+    head: watch::Sender<u64>,
+    writing: Mutex<Writing>,
+    metrics: RenditionMetrics,
+}
+
+struct Writing {
+    bounds: Bounds,
+    next_sequence: u64,
+    discontinuity_sequence: u64,
+}
+
+impl Window {
+    /// An empty window that goes on at these numbers.
+    pub(crate) fn new(bounds: Bounds, next: u64, discontinuity: u64, metrics: RenditionMetrics) -> Self {
+        Self {
+            snapshot: ArcSwap::default(),
+            head: watch::Sender::new(0),
+            writing: Mutex::new(Writing {
+                bounds,
+                next_sequence: next,
+                discontinuity_sequence: discontinuity,
+            }),
+            metrics,
+        }
+    }
+
+    /// The window now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Wakes with every change; the value is [`Snapshot::version`].
+    pub fn head(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    /// Changes the bounds; what is over them leaves at once.
+    pub(crate) fn resize(&self, bounds: Bounds) {
+        self.write(|writing, _| writing.bounds = bounds);
+    }
+
+    /// Takes in a whole segment. A segment that is open is closed first. `discontinuity_sequence` below the
+    /// last one counts as the last one. Returns the numbers that it got.
+    pub(crate) fn append(&self, media: Media, discontinuity_sequence: u64) -> (u64, u64) {
+        self.write(|writing, next| {
+            writing.close(next);
+            let segment = writing.number(media, discontinuity_sequence);
+            let numbers = (segment.sequence, segment.discontinuity_sequence);
+            self.count(&segment);
+            next.segments.push(Arc::new(segment));
+            numbers
+        })
+    }
+
+    /// Opens a segment that grows by parts; one that is open already is closed first.
+    pub(crate) fn open(&self, media: Media, discontinuity_sequence: u64) -> (u64, u64) {
+        self.write(|writing, next| {
+            writing.close(next);
+            let segment = writing.number(media, discontinuity_sequence);
+            let numbers = (segment.sequence, segment.discontinuity_sequence);
+            self.count(&segment);
+            next.open = Some(Arc::new(segment));
+            numbers
+        })
+    }
+
+    /// Adds a part to the open segment; without one it is ignored.
+    pub(crate) fn grow(&self, part: Part) {
+        self.write(|_, next| {
+            let Some(open) = &mut next.open else { return };
+            let segment = Arc::make_mut(open);
+            segment.media.duration += part.duration;
+            segment.media.parts.push(part);
+        });
+    }
+
+    /// Closes the open segment.
+    pub(crate) fn close(&self) {
+        self.write(|writing, next| writing.close(next));
+    }
+
+    /// Says that nothing will follow.
+    pub(crate) fn end(&self) {
+        self.write(|writing, next| {
+            writing.close(next);
+            next.ended = true;
+        });
+    }
+
+    /// The number that the next segment gets, and the discontinuity sequence of the last one.
+    pub(crate) fn numbers(&self) -> (u64, u64) {
+        let writing = self.lock();
+        (writing.next_sequence, writing.discontinuity_sequence)
+    }
+
+    /// Changes are made to a copy of the list (of pointers), which is then published whole.
+    fn write<T>(&self, change: impl FnOnce(&mut Writing, &mut Snapshot) -> T) -> T {
+        let mut writing = self.lock();
+        let mut next = Snapshot::clone(&self.snapshot.load());
+        let result = change(&mut writing, &mut next);
+        writing.evict(&mut next);
+        next.version += 1;
+        self.metrics.buffer_bytes.set(i64::try_from(next.len_bytes()).unwrap_or(i64::MAX));
+        self.metrics.buffer_segments.set(i64::try_from(next.segments.len()).unwrap_or(i64::MAX));
+        self.metrics.buffer_duration.set(next.duration().as_secs_f64());
+        let version = next.version;
+        self.snapshot.store(Arc::new(next));
+        self.head.send_replace(version);
+        result
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Writing> {
+        // a panic while writing leaves numbers that are valid: each is set before the snapshot is
+        self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn count(&self, segment: &Segment) {
+        self.metrics.segments.inc();
+        if segment.media.gap {
+            self.metrics.gaps.inc();
+        }
+        if segment.discontinuities > 0 {
+            self.metrics.discontinuities.inc();
+        }
+    }
+}
+
+impl Writing {
+    fn number(&mut self, media: Media, discontinuity_sequence: u64) -> Segment {
+        let before = self.discontinuity_sequence;
+        self.discontinuity_sequence = discontinuity_sequence.max(before);
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        Segment {
+            sequence,
+            discontinuity_sequence: self.discontinuity_sequence,
+            discontinuities: self.discontinuity_sequence - before,
+            media,
+        }
+    }
+
+    fn close(&self, next: &mut Snapshot) {
+        if let Some(segment) = next.open.take() {
+            next.segments.push(segment);
+        }
+    }
+
+    fn evict(&self, next: &mut Snapshot) {
+        let mut bytes = next.len_bytes();
+        let mut leaving = 0;
+        while next.segments.len() - leaving > self.bounds.segments.max(1)
+            || (bytes > self.bounds.bytes && next.segments.len() - leaving > 1)
+        {
+            bytes -= next.segments[leaving].media.len_bytes();
+            leaving += 1;
+        }
+        next.segments.drain(..leaving);
+    }
+}

@@ -1,0 +1,83 @@
+//! The body of what a viewer gets: shared bytes, counted as they leave.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use prometheus::IntCounter;
+
+/// A finite body of shared chunks. What it holds (permits, counts) is let go when it is dropped.
+#[derive(Default)]
+pub struct Body {
+    chunks: VecDeque<Bytes>,
+    left: u64,
+    sent_bytes: Option<IntCounter>,
+    held: Vec<Box<dyn Send + Sync>>,
+}
+
+impl Body {
+    /// No bytes.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// These chunks one after another, none of them copied.
+    pub fn chunks(chunks: impl IntoIterator<Item = Bytes>) -> Self {
+        let chunks: VecDeque<Bytes> = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
+        let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self { chunks, left, ..Self::default() }
+    }
+
+    /// Counts every byte that the connection takes.
+    #[must_use]
+    pub fn counted(mut self, sent_bytes: IntCounter) -> Self {
+        self.sent_bytes = Some(sent_bytes);
+        self
+    }
+
+    /// Keeps `held` until the body is gone.
+    #[must_use]
+    pub fn holding(mut self, held: impl Send + Sync + 'static) -> Self {
+        self.held.push(Box::new(held));
+        self
+    }
+
+    /// How many bytes are left to send.
+    pub fn len_bytes(&self) -> u64 {
+        self.left
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::chunks([bytes])
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(chunk) = self.chunks.pop_front() else { return Poll::Ready(None) };
+        self.left -= chunk.len() as u64;
+        if let Some(sent) = &self.sent_bytes {
+            sent.inc_by(chunk.len() as u64);
+        }
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

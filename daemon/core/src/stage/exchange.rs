@@ -1,0 +1,137 @@
+//! One exchange with an origin: what a source asks, and what comes back.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use tower::util::BoxCloneSyncService;
+use url::Url;
+
+use super::{Ask, Reply};
+use crate::fault::Fault;
+
+/// The service that a source sends its exchanges through: the guarded client inside the stage's layers.
+/// Answers are whole and successful (2xx, or 304 to a conditional request); all else is a fault.
+pub type Upstream = BoxCloneSyncService<Exchange, Answer, Fault>;
+
+/// Who named the host of a URL. Decides what the guard allows it to resolve to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Provenance {
+    /// The operator wrote it: it may resolve anywhere.
+    Operator,
+    /// A playlist, key, map or redirect named it. It must be the operator's own host, public, or allowed.
+    Learned,
+}
+
+/// What kind of object is asked for. Decides its size limit, and what a cache may do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A playlist that changes: never cached by TTL, asked for conditionally, polled ahead of segments.
+    Playlist,
+    /// A media segment.
+    Segment,
+    /// An initialization section.
+    Init,
+    /// A decryption key.
+    Key,
+}
+
+/// A byte range of an object: `length` bytes from `offset` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ByteRange {
+    /// The first byte.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+/// How long the waits beneath the layers may last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Resolving, connecting and the TLS handshake.
+    pub connect: Duration,
+    /// The wait for the head, and the gap between two frames of the body.
+    pub read: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), read: Duration::from_secs(10) }
+    }
+}
+
+/// A request to an origin.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// What is asked for.
+    pub url: Url,
+    /// Who named its host.
+    pub provenance: Provenance,
+    /// The kind of object.
+    pub class: Class,
+    /// A part of it.
+    pub range: Option<ByteRange>,
+    /// Headers that the operator wrote. They are sent to the operator's own origin only, save `User-Agent`.
+    pub headers: Arc<HeaderMap>,
+    /// The validators of the answer that is known already (`If-None-Match`, `If-Modified-Since`).
+    pub validators: HeaderMap,
+    /// How long the waits may last.
+    pub deadlines: Deadlines,
+}
+
+impl Ask for Exchange {
+    fn key(&self) -> Option<String> {
+        let range = self.range.map(|range| format!("#{}+{}", range.offset, range.length)).unwrap_or_default();
+        Some(format!("{}{range}", self.url))
+    }
+
+    fn client(&self) -> Option<IpAddr> {
+        None
+    }
+
+    fn again(&self) -> Option<Self> {
+        Some(self.clone())
+    }
+
+    fn bound(&mut self, deadlines: Deadlines) {
+        self.deadlines = deadlines;
+    }
+}
+
+/// Where an answer came from.
+#[derive(Debug, Clone)]
+pub enum Freshness {
+    /// From the origin, now.
+    Origin,
+    /// From the cache, within its time.
+    Cache,
+    /// From the cache beyond its time, because the origin failed so.
+    Stale(Fault),
+}
+
+/// The whole answer of an origin.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// 200, 206 or 304.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The body, decoded from any content coding.
+    pub body: Bytes,
+    /// The URL that answered, after redirects: the base of relative URIs.
+    pub url: Url,
+    /// From sending the request to the head of the answer.
+    pub first_byte: Duration,
+    /// From sending the request to the last byte.
+    pub total: Duration,
+    /// Where it came from.
+    pub freshness: Freshness,
+}
+
+impl Reply for Answer {
+    fn holding<T: Send + Sync + 'static>(self, _held: T) -> Self {
+        self // the body is whole: whatever was held has done its work
+    }
+}

@@ -1,0 +1,102 @@
+//! A spec is a stage as configured: it reads itself from KDL, compares itself, shows itself and builds itself.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kdl::KdlNode;
+
+use super::{Serving, Upstream};
+use crate::metrics::StageMetrics;
+use crate::pipeline::{Shared, Source, SourceContext};
+
+/// Whether secrets and whole URLs are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reveal {
+    /// Secrets as `***`, URLs as scheme and host.
+    Hidden,
+    /// As written.
+    Whole,
+}
+
+/// What every kind writes: its name, and how it shows. Derive `PartialEq`, and [`Spec`] comes for free.
+pub trait Configured: Any + Debug + Send + Sync {
+    /// The kind's name in KDL.
+    fn kind(&self) -> &'static str;
+
+    /// The effective node, defaults filled in: what `sluice config` prints.
+    fn show(&self, reveal: Reveal) -> KdlNode;
+
+    /// Files that must exist, each with what it is: named by `check` when missing.
+    fn files(&self) -> Vec<(PathBuf, &'static str)> {
+        Vec::new()
+    }
+}
+
+/// A configured stage or layer behind a trait object: it can be compared.
+pub trait Spec: Configured {
+    /// Whether the other is equal, kind and all.
+    fn same(&self, other: &dyn Any) -> bool;
+
+    /// Itself, to be compared with.
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<T: Configured + PartialEq> Spec for T {
+    fn same(&self, other: &dyn Any) -> bool {
+        other.downcast_ref::<T>() == Some(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A configured source.
+pub trait SourceSpec: Spec {
+    /// Makes the source. Does no I/O: what can fail fails when it runs.
+    fn build(&self, context: SourceContext) -> Box<dyn Source>;
+
+    /// Hosts that what this source reads may lead to, besides public ones and its own.
+    fn allowed_hosts(&self) -> &[String] {
+        &[]
+    }
+}
+
+/// A configured buffer.
+pub trait BufferSpec: Spec {
+    /// How many segments the window keeps.
+    fn segments(&self) -> usize;
+    /// How many bytes the window keeps, for each rendition.
+    fn bytes(&self) -> u64;
+}
+
+/// A configured sink.
+pub trait SinkSpec: Spec {
+    /// The path that it is mounted on, always with a leading and never with a trailing slash.
+    fn path(&self) -> &str;
+
+    /// The innermost service, without the layers.
+    fn build(&self, pipeline: Arc<Shared>) -> Serving;
+}
+
+/// What a layer gets when it is built.
+#[derive(Clone)]
+pub struct LayerContext {
+    /// The pipeline, for waits on its state and for its name.
+    pub pipeline: Arc<Shared>,
+    /// The stage, as `source 1 hls`.
+    pub stage: Arc<str>,
+    /// The stage's counters.
+    pub metrics: StageMetrics,
+}
+
+/// A configured layer.
+pub trait LayerSpec: Spec {
+    /// Wraps a source's exchanges.
+    fn wrap_upstream(&self, inner: Upstream, context: &LayerContext) -> Upstream;
+
+    /// Wraps a sink's requests.
+    fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving;
+}

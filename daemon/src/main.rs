@@ -1,0 +1,15 @@
+//! The daemon `sluice`: adapters and wiring around `sluice-core`.
+
+mod api;
+mod app;
+mod cli;
+mod client;
+mod edge;
+mod kinds;
+mod ledger;
+mod reload;
+mod sink;
+mod source;
+mod telemetry;
+
+fn main() {}
