@@ -84,15 +84,15 @@ pub trait SinkSpec: Spec {
     fn path(&self) -> &str;
 
     /// The innermost service, without the layers.
-    fn build(&self, pipeline: Arc<Shared>) -> Serving;
+    fn build(&self, context: &LayerContext) -> Serving;
 }
 
-/// What a layer gets when it is built.
+/// What a sink or a layer gets when it is built.
 #[derive(Clone)]
 pub struct LayerContext {
     /// The pipeline, for waits on its state and for its name.
     pub pipeline: Arc<Shared>,
-    /// The stage, as `source 1 hls`.
+    /// The stage, as `source 1 hls`: the label of its metrics.
     pub stage: Arc<str>,
     /// The stage's counters.
     pub metrics: StageMetrics,

@@ -5,12 +5,9 @@ mod page;
 mod playlist;
 mod serve;
 
-use std::sync::Arc;
-
 use kdl::KdlNode;
 use sluice_core::conf::{Node, Shown};
-use sluice_core::pipeline::Shared;
-use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, Serving, SinkKind, SinkSpec};
+use sluice_core::stage::{Configured, Doc, Entry, Goods, LayerContext, Reveal, Serving, SinkKind, SinkSpec};
 use tower::util::BoxCloneSyncService;
 
 use serve::Serve;
@@ -83,8 +80,8 @@ impl SinkSpec for Hls {
         &self.path
     }
 
-    fn build(&self, pipeline: Arc<Shared>) -> Serving {
-        BoxCloneSyncService::new(Serve::new(self, pipeline))
+    fn build(&self, context: &LayerContext) -> Serving {
+        BoxCloneSyncService::new(Serve::new(self, context))
     }
 }
 

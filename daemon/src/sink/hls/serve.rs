@@ -14,7 +14,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::pipeline::{RenditionSet, Shared, Viewers};
-use sluice_core::stage::{Body, Viewing};
+use sluice_core::stage::{Body, LayerContext, Viewing};
 use tower::Service;
 
 use super::Hls;
@@ -50,8 +50,9 @@ struct Views {
 }
 
 impl Serve {
-    pub(super) fn new(spec: &Hls, pipeline: Arc<Shared>) -> Self {
-        let viewers = pipeline.viewers_of(&"hls".into());
+    pub(super) fn new(spec: &Hls, context: &LayerContext) -> Self {
+        let pipeline = context.pipeline.clone();
+        let viewers = pipeline.viewers_of(&context.stage);
         let last_segment_of_path = spec.path.rsplit('/').next().unwrap_or_default().to_owned();
         let (window, player, views) = (spec.window, spec.player, ArcSwapOption::empty());
         Self { inner: Arc::new(Inner { pipeline, viewers, window, player, last_segment_of_path, views }) }
