@@ -7,6 +7,8 @@ mod shared;
 mod source;
 mod status;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod viewers;
 mod window;
 
