@@ -4,10 +4,13 @@ mod feed;
 mod shared;
 mod source;
 mod status;
+mod supervisor;
+mod viewers;
 mod window;
 
 pub use feed::{Feed, Writer};
 pub use shared::{Rendition, RenditionSet, RenditionSpec, Role, Setup, Shared};
 pub use source::{Source, SourceContext};
 pub use status::{State, Status};
+pub use viewers::Viewers;
 pub use window::{Bounds, Snapshot, Window};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kdl::KdlNode;
+use url::Url;
 
 use super::{Serving, Upstream};
 use crate::metrics::StageMetrics;
@@ -57,6 +58,11 @@ impl<T: Configured + PartialEq> Spec for T {
 pub trait SourceSpec: Spec {
     /// Makes the source. Does no I/O: what can fail fails when it runs.
     fn build(&self, context: SourceContext) -> Box<dyn Source>;
+
+    /// The URL that the operator wrote, whose host may resolve anywhere; none where nothing is asked of an origin.
+    fn operator_url(&self) -> Option<&Url> {
+        None
+    }
 
     /// Hosts that what this source reads may lead to, besides public ones and its own.
     fn allowed_hosts(&self) -> &[String] {
