@@ -8,8 +8,9 @@ mod supervisor;
 mod viewers;
 mod window;
 
+pub use crate::media::{RenditionSpec, Role};
 pub use feed::{Feed, Writer};
-pub use shared::{Rendition, RenditionSet, RenditionSpec, Role, Setup, Shared};
+pub use shared::{Rendition, RenditionSet, Setup, Shared};
 pub use source::{Source, SourceContext};
 pub use status::{State, Status};
 pub use viewers::Viewers;
