@@ -12,10 +12,11 @@ mod tests;
 mod viewers;
 mod window;
 
+pub use crate::media::{RenditionSpec, Role};
 pub use feed::{Feed, Writer};
 pub use fleet::Fleet;
 pub use running::{Mount, Origins, Pipeline};
-pub use shared::{Rendition, RenditionSet, RenditionSpec, Role, Setup, Shared};
+pub use shared::{Rendition, RenditionSet, Setup, Shared};
 pub use source::{Source, SourceContext};
 pub use status::{State, Status};
 pub use viewers::Viewers;
