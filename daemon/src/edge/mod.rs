@@ -27,3 +27,5 @@ pub(crate) use viewers::Edge;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
