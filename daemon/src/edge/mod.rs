@@ -21,6 +21,7 @@ mod viewers;
 pub(crate) use metrics::{ConnectionMetrics, EdgeMetrics};
 pub(crate) use routes::{Mount, Routes};
 pub(crate) use server::{Handler, Listener, Server};
+pub(crate) use socket::BindError;
 pub(crate) use settings::{Cors, Limits, Settings};
 pub(crate) use tls::{Identity, IdentityError};
 pub(crate) use viewers::Edge;
