@@ -93,7 +93,11 @@ impl Origin {
     /// Answers every path that contains `part` so, in front of all scripts, until [`Origin::mend`].
     pub fn fail(&self, part: &str, answer: Answer) {
         let part = part.to_owned();
-        let script = move |asked: &Asked| asked.path.contains(&part).then(|| answer.clone());
+        self.fail_by(move |asked| asked.path.contains(&part).then(|| answer.clone()));
+    }
+
+    /// Answers what `script` has an answer for, in front of all other scripts, until [`Origin::mend`].
+    pub fn fail_by(&self, script: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static) {
         self.scripts.faults.write().unwrap().push(Arc::new(script));
     }
 
