@@ -9,17 +9,9 @@ use kdl::KdlNode;
 use url::Url;
 
 use super::{Serving, Upstream};
+pub use crate::conf::Reveal;
 use crate::metrics::StageMetrics;
 use crate::pipeline::{Shared, Source, SourceContext};
-
-/// Whether secrets and whole URLs are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reveal {
-    /// Secrets as `***`, URLs as scheme and host.
-    Hidden,
-    /// As written.
-    Whole,
-}
 
 /// What every kind writes: its name, and how it shows. Derive `PartialEq`, and [`Spec`] comes for free.
 pub trait Configured: Any + Debug + Send + Sync {
@@ -84,15 +76,15 @@ pub trait SinkSpec: Spec {
     fn path(&self) -> &str;
 
     /// The innermost service, without the layers.
-    fn build(&self, pipeline: Arc<Shared>) -> Serving;
+    fn build(&self, context: &LayerContext) -> Serving;
 }
 
-/// What a layer gets when it is built.
+/// What a sink or a layer gets when it is built.
 #[derive(Clone)]
 pub struct LayerContext {
     /// The pipeline, for waits on its state and for its name.
     pub pipeline: Arc<Shared>,
-    /// The stage, as `source 1 hls`.
+    /// The stage, as `source 1 hls`: the label of its metrics.
     pub stage: Arc<str>,
     /// The stage's counters.
     pub metrics: StageMetrics,

@@ -5,12 +5,9 @@ mod page;
 mod playlist;
 mod serve;
 
-use std::sync::Arc;
-
 use kdl::KdlNode;
 use sluice_core::conf::{Node, Shown};
-use sluice_core::pipeline::Shared;
-use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, Serving, SinkKind, SinkSpec};
+use sluice_core::stage::{Configured, Doc, Entry, Goods, LayerContext, Reveal, Serving, SinkKind, SinkSpec};
 use tower::util::BoxCloneSyncService;
 
 use serve::Serve;
@@ -22,13 +19,21 @@ pub(crate) const HLS: SinkKind = SinkKind {
         about: "Serves HLS under a path: PATH/index.m3u8 for players, PATH/ with a play page for people.",
         example: r#"sink "hls" path="/live/news" window=6 player=#true"#,
         entries: &[
-            Entry { form: "path=\"/live/NAME\"", about: "The prefix of everything that it serves.", default: "" },
+            Entry {
+                form: "path=\"/live/NAME\"",
+                about: "The prefix of everything that it serves.",
+                default: "",
+            },
             Entry {
                 form: "window=N",
                 about: "Segments in a playlist, 3 to 10000. Older ones can be fetched while the buffer has them.",
                 default: "6",
             },
-            Entry { form: "player=#true", about: "Whether PATH/ is a play page; without it, it leads to index.m3u8.", default: "#true" },
+            Entry {
+                form: "player=#true",
+                about: "Whether PATH/ is a play page; without it, it leads to index.m3u8.",
+                default: "#true",
+            },
         ],
     },
     takes: Goods::Live,
@@ -49,7 +54,8 @@ fn decode(node: &Node<'_>) -> Option<Box<dyn SinkSpec>> {
     let player = node.property::<bool>("player");
     let path = path?;
     if !is_mount(&path) {
-        let help = "a path starts with a slash, does not end with one, and holds letters, digits and - _ . ~ /";
+        let help =
+            "a path starts with a slash, does not end with one, and holds letters, digits and - _ . ~ /";
         node.problem_at("path", "nothing can be served under this path", help);
         return None;
     }
@@ -83,8 +89,8 @@ impl SinkSpec for Hls {
         &self.path
     }
 
-    fn build(&self, pipeline: Arc<Shared>) -> Serving {
-        BoxCloneSyncService::new(Serve::new(self, pipeline))
+    fn build(&self, context: &LayerContext) -> Serving {
+        BoxCloneSyncService::new(Serve::new(self, context))
     }
 }
 

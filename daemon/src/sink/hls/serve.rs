@@ -8,13 +8,13 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::future::{Ready, ready};
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
-    USER_AGENT, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    LOCATION, USER_AGENT, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::pipeline::{RenditionSet, Shared, Viewers};
-use sluice_core::stage::{Body, Viewing};
+use sluice_core::stage::{Body, LayerContext, Viewing};
 use tower::Service;
 
 use super::Hls;
@@ -50,8 +50,9 @@ struct Views {
 }
 
 impl Serve {
-    pub(super) fn new(spec: &Hls, pipeline: Arc<Shared>) -> Self {
-        let viewers = pipeline.viewers_of(&"hls".into());
+    pub(super) fn new(spec: &Hls, context: &LayerContext) -> Self {
+        let pipeline = context.pipeline.clone();
+        let viewers = pipeline.viewers_of(&context.stage);
         let last_segment_of_path = spec.path.rsplit('/').next().unwrap_or_default().to_owned();
         let (window, player, views) = (spec.window, spec.player, ArcSwapOption::empty());
         Self { inner: Arc::new(Inner { pipeline, viewers, window, player, last_segment_of_path, views }) }
@@ -124,7 +125,8 @@ impl Inner {
         }
         let many = set.renditions.len() > 1;
         let multivariant = many.then(|| Rendered::multivariant(&set, &self.pipeline.epoch)).transpose()?;
-        let playlists = set.renditions.iter().map(|rendition| MediaPlaylist::new(rendition.clone())).collect();
+        let playlists =
+            set.renditions.iter().map(|rendition| MediaPlaylist::new(rendition.clone())).collect();
         let views = Arc::new(Views { set, multivariant, playlists });
         self.views.store(Some(views.clone()));
         Ok(views)
@@ -163,7 +165,8 @@ fn takes_gzip(asked: &HeaderMap) -> bool {
     let accepted = asked.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        name.trim().eq_ignore_ascii_case("gzip") && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+        name.trim().eq_ignore_ascii_case("gzip")
+            && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
     })
 }
 
