@@ -33,6 +33,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether nothing ever came.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty() && self.open.is_none()
+    }
+
     /// The closed segment of this number.
     pub fn find(&self, sequence: u64) -> Option<&Arc<Segment>> {
         let first = self.segments.first()?.sequence;
@@ -84,6 +89,11 @@ impl Window {
         self.snapshot.load_full()
     }
 
+    /// [`Snapshot::version`] now.
+    pub fn version(&self) -> u64 {
+        self.snapshot.load().version
+    }
+
     /// Wakes with every change; the value is [`Snapshot::version`].
     pub fn head(&self) -> watch::Receiver<u64> {
         self.head.subscribe()
@@ -102,6 +112,7 @@ impl Window {
             let segment = writing.number(media, discontinuity_sequence);
             let numbers = (segment.sequence, segment.discontinuity_sequence);
             self.count(&segment);
+            next.ended = false;
             next.segments.push(Arc::new(segment));
             numbers
         })
@@ -114,6 +125,7 @@ impl Window {
             let segment = writing.number(media, discontinuity_sequence);
             let numbers = (segment.sequence, segment.discontinuity_sequence);
             self.count(&segment);
+            next.ended = false;
             next.open = Some(Arc::new(segment));
             numbers
         })
