@@ -1,90 +1,448 @@
 //! The cursor over one KDL node. What was not read when it is dropped is reported as a problem.
 
-use std::marker::PhantomData;
-use std::ops::RangeInclusive;
+use std::cell::RefCell;
+use std::fmt::Debug;
+use std::ops::{Range, RangeInclusive};
 
-use super::Scalar;
+use kdl::{KdlEntry, KdlNode, KdlValue};
+use miette::SourceSpan;
+
+use super::scope::{Scope, Variable, substitute};
+use super::unread::Known;
+use super::{Code, Place, Problem, Scalar};
 
 /// A node that is being read. All methods take `&self`: what was read is marked within. Children borrow the
-/// document, not their parent's cursor. Dropping the cursor reports entries and children that nothing read.
-pub struct Node<'a>(PhantomData<&'a ()>);
+/// document, not their parent's cursor. Dropping the cursor reports entries and children that nothing read, so
+/// a decoder reads everything first and gives up (`?`) afterwards.
+pub struct Node<'a> {
+    node: &'a KdlNode,
+    scope: Scope<'a>,
+    marks: RefCell<Marks>,
+}
+
+/// What was read of a node, by index, and by which names.
+pub(super) struct Marks {
+    pub(super) entries: Vec<bool>,
+    pub(super) children: Vec<bool>,
+    pub(super) arguments: usize,
+    pub(super) known: Known,
+}
+
+/// A value with its place, after substitution and lookup.
+struct Found<'a> {
+    value: KdlValue,
+    entry: &'a KdlEntry,
+    variable: Option<&'a Variable>,
+}
 
 impl<'a> Node<'a> {
+    /// A cursor at the start of `node`, which stands in the scope's file.
+    pub fn new(node: &'a KdlNode, scope: Scope<'a>) -> Self {
+        let entries = vec![false; node.entries().len()];
+        let children = vec![false; node.iter_children().count()];
+        let marks = Marks { entries, children, arguments: 0, known: Known::default() };
+        if let Some(annotation) = node.ty() {
+            let place = Place::new(scope.file.clone(), range(annotation.span()), "annotation");
+            let message = format!("`{}` takes no annotation", node.name().value());
+            scope.problems.add(Problem::new(Code::Value, place, message).help("leave it out"));
+        }
+        Self { node, scope, marks: RefCell::new(marks) }
+    }
+
     /// The node's name.
     pub fn name(&self) -> &'a str {
-        todo!()
+        self.node.name().value()
     }
 
     /// The next positional argument, required: a missing or wrong one is a problem that names it `what`.
-    pub fn argument<T: Scalar>(&self, _what: &'static str) -> Option<T> {
-        todo!()
+    pub fn argument<T: Scalar>(&self, what: &'static str) -> Option<T> {
+        match self.next_argument() {
+            Some(entry) => self.scalar(entry, what),
+            None => {
+                self.missing_argument::<T>(what);
+                None
+            }
+        }
     }
 
     /// The next positional argument, if there is one; a wrong one is a problem.
-    pub fn optional_argument<T: Scalar>(&self, _what: &'static str) -> Option<T> {
-        todo!()
+    pub fn optional_argument<T: Scalar>(&self, what: &'static str) -> Option<T> {
+        let entry = self.next_argument()?;
+        self.scalar(entry, what)
     }
 
     /// All positional arguments that are left; at least one is required.
-    pub fn arguments<T: Scalar>(&self, _what: &'static str) -> Vec<T> {
-        todo!()
+    pub fn arguments<T: Scalar>(&self, what: &'static str) -> Vec<T> {
+        let mut entries = Vec::new();
+        while let Some(entry) = self.next_argument() {
+            entries.push(entry);
+        }
+        if entries.is_empty() {
+            self.missing_argument::<T>(what);
+        }
+        entries.into_iter().filter_map(|entry| self.scalar(entry, what)).collect()
     }
 
     /// A property, if it is there.
-    pub fn property<T: Scalar>(&self, _key: &'static str) -> Option<T> {
-        todo!()
+    pub fn property<T: Scalar>(&self, key: &'static str) -> Option<T> {
+        let entry = self.take_property(key)?;
+        self.scalar(entry, key)
     }
 
     /// A property that must be there.
-    pub fn required_property<T: Scalar>(&self, _key: &'static str) -> Option<T> {
-        todo!()
+    pub fn required_property<T: Scalar>(&self, key: &'static str) -> Option<T> {
+        if let Some(entry) = self.take_property(key) {
+            return self.scalar(entry, key);
+        }
+        let message = format!("`{}` needs the property `{key}`", self.name());
+        self.report(
+            Code::Missing,
+            self.place("it is missing here"),
+            message,
+            format!("add {key}= with {}", T::EXPECTED),
+        );
+        None
     }
 
     /// A property within bounds; outside is a problem that names them.
-    pub fn property_within<T: Scalar + PartialOrd + std::fmt::Debug>(
+    pub fn property_within<T: Scalar + PartialOrd + Debug>(
         &self,
-        _key: &'static str,
-        _bounds: RangeInclusive<T>,
+        key: &'static str,
+        bounds: RangeInclusive<T>,
     ) -> Option<T> {
-        todo!()
+        let entry = self.take_property(key)?;
+        let value = self.scalar(entry, key)?;
+        self.within(value, entry, key, &bounds)
     }
 
-    /// An argument within bounds.
-    pub fn argument_within<T: Scalar + PartialOrd + std::fmt::Debug>(
+    /// An argument within bounds; required.
+    pub fn argument_within<T: Scalar + PartialOrd + Debug>(
         &self,
-        _what: &'static str,
-        _bounds: RangeInclusive<T>,
+        what: &'static str,
+        bounds: RangeInclusive<T>,
     ) -> Option<T> {
-        todo!()
+        let Some(entry) = self.next_argument() else {
+            self.missing_argument::<T>(what);
+            return None;
+        };
+        let value = self.scalar(entry, what)?;
+        self.within(value, entry, what, &bounds)
+    }
+
+    /// A property that is one of `words`, if it is there.
+    pub fn property_among<T: Clone>(&self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        let entry = self.take_property(key)?;
+        let found: String = self.scalar(entry, key)?;
+        self.among(&found, entry, key, words)
+    }
+
+    /// An argument that is one of `words`; required.
+    pub fn argument_among<T: Clone>(&self, what: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        let Some(entry) = self.next_argument() else {
+            self.missing_argument::<String>(what);
+            return None;
+        };
+        let found: String = self.scalar(entry, what)?;
+        self.among(&found, entry, what, words)
     }
 
     /// The child of this name; a second one is a problem.
-    pub fn child(&self, _name: &'static str) -> Option<Node<'a>> {
-        todo!()
+    pub fn child(&self, name: &'static str) -> Option<Node<'a>> {
+        let mut found = self.take_children(&[name]).into_iter();
+        let first = found.next()?;
+        for again in found {
+            let place = self.place_of(again.name().span(), "again");
+            let before = self.place_of(first.name().span(), "first");
+            let message = format!("`{name}` stands twice in {}", self.title());
+            self.add(Problem::new(Code::Repeated, place, message).help("keep one of them").and(before));
+        }
+        Some(Node::new(first, self.scope))
     }
 
     /// Every child of this name, in order.
-    pub fn children(&self, _name: &'static str) -> Vec<Node<'a>> {
-        todo!()
+    pub fn children(&self, name: &'static str) -> Vec<Node<'a>> {
+        self.children_in(&[name])
     }
 
     /// Every child whose name is in `names`, in order; the names count as known for suggestions.
-    pub fn children_in(&self, _names: &[&'static str]) -> Vec<Node<'a>> {
-        todo!()
+    pub fn children_in(&self, names: &[&'static str]) -> Vec<Node<'a>> {
+        self.take_children(names).into_iter().map(|node| Node::new(node, self.scope)).collect()
     }
 
     /// Reports a problem at the node's name.
-    pub fn problem(&self, _message: impl Into<String>, _help: impl Into<String>) {
-        todo!()
+    pub fn problem(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.report(Code::Value, self.place(""), message.into(), help.into());
     }
 
     /// Reports a problem at the property `key`, or at the node's name where there is none.
-    pub fn problem_at(&self, _key: &str, _message: impl Into<String>, _help: impl Into<String>) {
-        todo!()
+    pub fn problem_at(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.report(Code::Value, self.place_of_property(key, ""), message.into(), help.into());
     }
 
     /// Reports a problem at positional argument `index`, or at the node's name where there is none.
-    pub fn problem_at_argument(&self, _index: usize, _message: impl Into<String>, _help: impl Into<String>) {
-        todo!()
+    pub fn problem_at_argument(&self, index: usize, message: impl Into<String>, help: impl Into<String>) {
+        self.report(Code::Value, self.place_of_argument(index, ""), message.into(), help.into());
+    }
+
+    /// Reports a problem that was made elsewhere.
+    pub fn add(&self, problem: Problem) {
+        self.scope.problems.add(problem);
+    }
+
+    /// The node's name, marked.
+    pub fn place(&self, label: &str) -> Place {
+        self.place_of(self.node.name().span(), label)
+    }
+
+    /// The property `key`, marked, or the node's name where there is none.
+    pub fn place_of_property(&self, key: &str, label: &str) -> Place {
+        let entry =
+            self.node.entries().iter().find(|entry| entry.name().is_some_and(|name| name.value() == key));
+        self.place_of(entry.map_or(self.node.name().span(), KdlEntry::span), label)
+    }
+
+    /// The positional argument `index`, marked, or the node's name where there is none.
+    pub fn place_of_argument(&self, index: usize, label: &str) -> Place {
+        let entry = self.node.entries().iter().filter(|entry| entry.name().is_none()).nth(index);
+        self.place_of(entry.map_or(self.node.name().span(), KdlEntry::span), label)
+    }
+
+    /// The properties that nothing read yet, as names; they stay unread.
+    pub fn unread_properties(&self) -> Vec<&'a str> {
+        let marks = self.marks.borrow();
+        let unread = self.node.entries().iter().zip(&marks.entries).filter(|(_, read)| !**read);
+        unread.filter_map(|(entry, _)| entry.name().map(|name| name.value())).collect()
+    }
+
+    /// A property whose name the configuration chose, as the variables of a template.
+    pub fn free_property<T: Scalar>(&self, key: &str) -> Option<T> {
+        let entry = self.take_property(key)?;
+        self.scalar(entry, key)
+    }
+
+    /// Names that are known here even if a decoder that fails gives up before it asks for them.
+    pub fn documented(&self, names: impl IntoIterator<Item = &'static str>) {
+        self.marks.borrow_mut().known.documented.extend(names);
+    }
+
+    /// Leaves the rest unread without a word: what is wrong with this node was said already.
+    pub fn ignore_rest(&self) {
+        self.marks.borrow_mut().known.ignored = true;
+    }
+
+    /// What this cursor and its children know.
+    pub fn scope(&self) -> Scope<'a> {
+        self.scope
+    }
+
+    /// The node itself.
+    pub fn kdl(&self) -> &'a KdlNode {
+        self.node
+    }
+
+    pub(super) fn title(&self) -> String {
+        if self.name().is_empty() { "this file".into() } else { format!("`{}`", self.name()) }
+    }
+
+    pub(super) fn place_of(&self, span: SourceSpan, label: &str) -> Place {
+        Place::new(self.scope.file.clone(), range(span), label)
+    }
+
+    fn report(&self, code: Code, place: Place, message: String, help: String) {
+        self.marks.borrow_mut().known.failed = true;
+        self.add(Problem::new(code, place, message).help(help));
+    }
+
+    fn next_argument(&self) -> Option<&'a KdlEntry> {
+        let mut marks = self.marks.borrow_mut();
+        marks.arguments += 1;
+        let mut entries = self.node.entries().iter().enumerate();
+        let (at, entry) = entries.find(|(at, entry)| entry.name().is_none() && !marks.entries[*at])?;
+        marks.entries[at] = true;
+        Some(entry)
+    }
+
+    fn missing_argument<T: Scalar>(&self, what: &str) {
+        let message = format!("`{}` needs {} {what}", self.name(), super::unread::article(what));
+        let help = format!("write {} after `{}`", T::EXPECTED, self.name());
+        self.report(Code::Missing, self.place("it is missing here"), message, help);
+    }
+
+    fn take_property(&self, key: &str) -> Option<&'a KdlEntry> {
+        let mut found: Vec<&KdlEntry> = Vec::new();
+        {
+            let mut marks = self.marks.borrow_mut();
+            marks.known.properties.insert(key.to_owned());
+            for (at, entry) in self.node.entries().iter().enumerate() {
+                if entry.name().is_some_and(|name| name.value() == key) {
+                    marks.entries[at] = true;
+                    found.push(entry);
+                }
+            }
+        }
+        let (first, rest) = found.split_first()?;
+        for again in rest {
+            let before = self.place_of(first.span(), "first");
+            let message = format!("`{key}` stands twice on `{}`", self.name());
+            let problem = Problem::new(Code::Repeated, self.place_of(again.span(), "again"), message);
+            self.add(problem.help("keep one of them").and(before));
+        }
+        Some(first)
+    }
+
+    fn take_children(&self, names: &[&'static str]) -> Vec<&'a KdlNode> {
+        let mut marks = self.marks.borrow_mut();
+        marks.known.children.extend(names.iter().map(|name| (*name).to_owned()));
+        let mut found = Vec::new();
+        for (at, child) in self.node.iter_children().enumerate() {
+            if names.contains(&child.name().value()) {
+                marks.children[at] = true;
+                found.push(child);
+            }
+        }
+        found
+    }
+
+    fn scalar<T: Scalar>(&self, entry: &'a KdlEntry, what: &str) -> Option<T> {
+        let found = self.resolve(entry)?;
+        match T::read(&found.value) {
+            Ok(value) => Some(value),
+            Err(hint) => {
+                let message = format!("{} must be {}", subject(entry, what, self.name()), T::EXPECTED);
+                self.wrong(&found, message, hint.unwrap_or_default());
+                None
+            }
+        }
+    }
+
+    fn within<T: PartialOrd + Debug>(
+        &self,
+        value: T,
+        entry: &'a KdlEntry,
+        what: &str,
+        bounds: &RangeInclusive<T>,
+    ) -> Option<T> {
+        if bounds.contains(&value) {
+            return Some(value);
+        }
+        let found = self.resolve(entry)?;
+        let message = format!("{} is out of bounds", subject(entry, what, self.name()));
+        self.wrong(&found, message, format!("it goes from {:?} to {:?}", bounds.start(), bounds.end()));
+        None
+    }
+
+    fn among<T: Clone>(
+        &self,
+        text: &str,
+        entry: &'a KdlEntry,
+        what: &str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(value.clone());
+        }
+        let found = self.resolve(entry)?;
+        let message = format!("{} cannot be \"{text}\"", subject(entry, what, self.name()));
+        let names: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        self.wrong(&found, message, format!("it is one of {}", names.join(", ")));
+        None
+    }
+
+    /// A problem with a value: shown where the value was written, which may be far from where it is read.
+    fn wrong(&self, found: &Found<'a>, message: String, help: String) {
+        let here = self.place_of(found.entry.span(), kind_of(&found.value));
+        let problem = match found.variable {
+            Some(variable) => {
+                let (mut written, mut here) = (variable.place.clone(), here);
+                written.label = format!("the value of {{{}}}", variable.name);
+                here.label = "read here".into();
+                Problem::new(Code::Value, written, message).and(here)
+            }
+            None => Problem::new(Code::Value, here, message),
+        };
+        self.marks.borrow_mut().known.failed = true;
+        self.add(problem.help(help));
+    }
+
+    /// The value of an entry: variables replaced, secrets looked up.
+    fn resolve(&self, entry: &'a KdlEntry) -> Option<Found<'a>> {
+        let KdlValue::String(text) = entry.value() else {
+            return match entry.ty() {
+                Some(_) => self.unfit_annotation(entry),
+                None => Some(Found { value: entry.value().clone(), entry, variable: None }),
+            };
+        };
+        let (text, variable) = match substitute(text, self.scope.variables) {
+            Ok(found) => found,
+            Err(name) => return self.unknown_variable(entry, name),
+        };
+        let looked_up = match entry.ty().map(|annotation| annotation.value()) {
+            None => Ok(text),
+            Some("env") => self.scope.lookup.env(&text).map_err(|why| (format!("variable `{text}`"), why)),
+            Some("file") => self.scope.lookup.file(&text).map_err(|why| (format!("file `{text}`"), why)),
+            Some(_) => return self.unfit_annotation(entry),
+        };
+        match looked_up {
+            Ok(text) => Some(Found { value: text.into(), entry, variable }),
+            Err((what, why)) => {
+                let place = self.place_of(entry.span(), &why);
+                self.report(Code::Secret, place, format!("the {what} cannot be read"), String::new());
+                None
+            }
+        }
+    }
+
+    fn unfit_annotation<T>(&self, entry: &KdlEntry) -> Option<T> {
+        let place = self.place_of(entry.span(), "annotation");
+        let message = "this annotation means nothing here".into();
+        self.report(
+            Code::Value,
+            place,
+            message,
+            "strings can be read by (env)\"NAME\" and (file)\"PATH\"".into(),
+        );
+        None
+    }
+
+    fn unknown_variable<T>(&self, entry: &KdlEntry, name: &str) -> Option<T> {
+        let known = self.scope.variables.iter().map(|variable| variable.name.as_str());
+        let help = match super::unread::nearest(name, known) {
+            Some(near) => format!("did you mean `{{{near}}}`?"),
+            None => {
+                format!("give it on the pipeline as {name}=, or write {{{{{name}}}}} for the text itself")
+            }
+        };
+        let place = self.place_of(entry.span(), "used here");
+        self.report(Code::Unknown, place, format!("the variable `{{{name}}}` has no value"), help);
+        None
+    }
+}
+
+impl Drop for Node<'_> {
+    fn drop(&mut self) {
+        let marks = self.marks.replace(Marks {
+            entries: Vec::new(),
+            children: Vec::new(),
+            arguments: 0,
+            known: Known::default(),
+        });
+        super::unread::report(self, &marks);
+    }
+}
+
+pub(super) fn range(span: SourceSpan) -> Range<usize> {
+    span.offset()..span.offset() + span.len()
+}
+
+fn subject(entry: &KdlEntry, what: &str, node: &str) -> String {
+    if entry.name().is_some() { format!("`{what}` of `{node}`") } else { format!("the {what} of `{node}`") }
+}
+
+fn kind_of(value: &KdlValue) -> &'static str {
+    match value {
+        KdlValue::String(_) => "a string",
+        KdlValue::Integer(_) | KdlValue::Float(_) => "a number",
+        KdlValue::Bool(_) => "a boolean",
+        KdlValue::Null => "null",
     }
 }

@@ -9,17 +9,9 @@ use kdl::KdlNode;
 use url::Url;
 
 use super::{Serving, Upstream};
+pub use crate::conf::Reveal;
 use crate::metrics::StageMetrics;
 use crate::pipeline::{Shared, Source, SourceContext};
-
-/// Whether secrets and whole URLs are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reveal {
-    /// Secrets as `***`, URLs as scheme and host.
-    Hidden,
-    /// As written.
-    Whole,
-}
 
 /// What every kind writes: its name, and how it shows. Derive `PartialEq`, and [`Spec`] comes for free.
 pub trait Configured: Any + Debug + Send + Sync {
