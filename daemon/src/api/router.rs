@@ -139,9 +139,8 @@ async fn log(State(app): Shared) -> Response {
 }
 
 async fn set_log(State(app): Shared, body: Bytes) -> Result<Response, Refusal> {
-    let refused = |error: &dyn std::error::Error| {
-        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
-    };
+    let refused =
+        |error: &dyn std::error::Error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
     let wanted: Level = serde_json::from_slice(&body).map_err(|error| refused(&error))?;
     app.parts.log.set(&wanted.level).map_err(|error| refused(&error))?;
     tracing::info!(level = wanted.level, "log level was changed");
