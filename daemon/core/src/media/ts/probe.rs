@@ -44,3 +44,27 @@ pub fn probe(head: &[u8], target: Duration) -> Result<Probe, Fault> {
     }
     Ok(probe)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Shape;
+    use super::*;
+
+    #[test]
+    fn a_stream_tells_how_long_its_segments_become() {
+        let probe_of =
+            |gop| probe(&Shape { gop, ..Shape::default() }.build(), Duration::from_secs(2)).unwrap();
+        let longest = |millis| Probe { longest: Duration::from_millis(millis), independent_segments: true };
+        assert_eq!(probe_of(25), longest(2000));
+        assert_eq!(probe_of(40), longest(3200));
+        assert_eq!(probe_of(0), longest(1920));
+    }
+
+    #[test]
+    fn what_is_no_transport_stream_is_a_fault() {
+        for bytes in [&b""[..], b"<html>", &[0x47; 5000], &Shape::default().build()[188 * 2..188 * 9]] {
+            let fault = probe(bytes, Duration::from_secs(2)).unwrap_err();
+            assert_eq!(fault.to_string(), "malformed: no transport stream with video or audio");
+        }
+    }
+}

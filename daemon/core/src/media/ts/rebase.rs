@@ -1,9 +1,11 @@
 //! Moves a transport stream in time, so that one that starts anew goes on where it was.
 
+use std::collections::HashMap;
+
 use libmpegts::pcr::pcr_add;
 use libmpegts::pes::{PesHeaderMut, PesHeaderRef, PtsDts, Timestamp};
 use libmpegts::slicer::TsSlicer;
-use libmpegts::ts::{PACKET_SIZE, PID_NONE, TsPacketMut, TsPacketRef};
+use libmpegts::ts::{PACKET_SIZE, TsPacketMut, TsPacketRef};
 
 use super::clock::distance_90khz;
 
@@ -15,14 +17,16 @@ const PCR_TICKS: u64 = 300;
 ///
 /// Within a round nothing changes but the constant that is added; what the input lost stays visible in the
 /// counters. A PES header that is split over packets keeps its times.
+#[derive(Default)]
 pub struct Rebase {
     slicer: TsSlicer,
-    streams: Vec<Stream>,
+    /// By PID.
+    streams: HashMap<u16, Stream>,
     offset_90khz: u64,
 }
 
 /// What is known of one PID.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Stream {
     /// What is added to continuity counters in this round; none before its first packet.
     ahead: Option<u8>,
@@ -40,21 +44,11 @@ struct Clock {
     span_90khz: i64,
 }
 
-impl Default for Rebase {
-    fn default() -> Self {
-        Self {
-            slicer: TsSlicer::new(),
-            streams: vec![Stream::default(); usize::from(PID_NONE)],
-            offset_90khz: 0,
-        }
-    }
-}
-
 impl Rebase {
     /// Takes bytes of any number and appends the packets that they complete, rewritten.
     pub fn push(&mut self, bytes: &[u8], output: &mut Vec<u8>) {
         for packet in self.slicer.slice(bytes) {
-            let stream = &mut self.streams[usize::from(packet.pid())];
+            let stream = self.streams.entry(packet.pid()).or_default();
             let at = output.len();
             output.extend_from_slice(packet.as_ref());
             if let Ok(rewritten) = <&mut [u8; PACKET_SIZE]>::try_from(&mut output[at..]) {
@@ -67,10 +61,10 @@ impl Rebase {
     /// none runs back. An unfinished packet is dropped.
     pub fn restart(&mut self) {
         self.slicer.reset();
-        let clocks = self.streams.iter().flat_map(|stream| stream.clocks).flatten();
+        let clocks = self.streams.values().flat_map(|stream| stream.clocks).flatten();
         let length = clocks.map(|clock| clock.span_90khz + clock.step_90khz).max().unwrap_or_default();
         self.offset_90khz = self.offset_90khz.wrapping_add(u64::try_from(length).unwrap_or_default());
-        for stream in &mut self.streams {
+        for stream in self.streams.values_mut() {
             (stream.ahead, stream.clocks) = (None, [None; 2]);
         }
     }

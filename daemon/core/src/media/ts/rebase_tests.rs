@@ -53,6 +53,8 @@ fn what_the_input_lost_stays_lost_in_the_counters() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn payload_stays_whole_over_rounds_whatever_the_chunks(chunk in 1..3000_usize, gop in 0..30_u64, size in 1..900_usize) {
         let stream = Shape { frames: 30, gop, size, ..Shape::default() }.build();

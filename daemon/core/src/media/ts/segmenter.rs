@@ -182,9 +182,9 @@ impl Cutter {
         let now = self.timeline.now_90khz;
         self.tables_at = 0;
         if end > 0 {
-            let rest = self.pending.split_off(end);
-            let bytes = Bytes::from(std::mem::replace(&mut self.pending, rest));
-            self.pending.reserve(bytes.len());
+            // copied, so that a part pins no more memory than it has bytes
+            let bytes = Bytes::copy_from_slice(&self.pending[..end]);
+            self.pending.drain(..end);
             self.segment_bytes += bytes.len();
             let duration = duration(now) - duration(self.part_start_90khz);
             events.push(Event::Part(Part { duration, independent: self.part_is_independent, bytes }));

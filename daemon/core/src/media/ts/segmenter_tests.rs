@@ -138,6 +138,8 @@ fn a_stream_without_a_keyframe_is_cut_all_the_same() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn nothing_is_lost_or_reordered_whatever_the_chunks(
         gop in 0..60_u64,

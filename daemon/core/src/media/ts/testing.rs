@@ -116,7 +116,8 @@ fn append(output: &mut Vec<u8>, mut next: impl FnMut(&mut [u8; PACKET_SIZE]) -> 
 
 /// What `mpeg2ts-reader` finds in a stream.
 #[derive(Default)]
-pub(super) struct Reading {
+#[expect(unreachable_pub, reason = "the macro makes a public enum with it")]
+pub struct Reading {
     changes: FilterChangeset<Filter>,
     /// The bytes of each elementary stream.
     pub(super) payload: BTreeMap<u16, Vec<u8>>,
