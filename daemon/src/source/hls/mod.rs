@@ -8,6 +8,8 @@ mod ladder;
 mod origin;
 mod run;
 mod sniff;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
