@@ -10,6 +10,7 @@ mod ledger;
 mod reload;
 mod sink;
 mod source;
+mod state_dir;
 mod telemetry;
 
 fn main() {}

@@ -1,1 +1,3 @@
 //! cli
+
+mod remote;

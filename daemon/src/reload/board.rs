@@ -5,97 +5,101 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
-use sluice_core::conf::Problems;
 use sluice_core::pipeline::{Fleet, Shared};
-use sluice_core::plan::PipelinePlan;
 
-/// A pipeline that runs, with its plan.
-pub(crate) struct Posted {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) plan: PipelinePlan,
-}
+use crate::api::view::{Check, ConfigView, PipelineView};
 
-/// How the last reload went.
-#[derive(Clone)]
-pub(crate) struct Outcome {
-    pub(crate) time: Timestamp,
-    /// What asked for it: `start`, `file`, `SIGHUP`, `API`.
-    pub(crate) cause: &'static str,
-    /// `applied`, `unchanged`, `partial` (files with problems were held back), `failed`.
-    pub(crate) result: &'static str,
-    /// Why it failed.
-    pub(crate) error: Option<String>,
-    /// Each change in words, with the viewers that it touches.
-    pub(crate) changes: Vec<Touched>,
-}
-
-/// A change of one pipeline.
-#[derive(Clone)]
-pub(crate) struct Touched {
-    pub(crate) pipeline: Arc<str>,
-    pub(crate) change: String,
-    pub(crate) viewers: usize,
-}
-
-/// The configuration as it stands.
-#[derive(Default)]
-pub(crate) struct Standing {
-    /// The files in force, each with whether a newer text is held back.
-    pub(crate) files: Vec<(String, bool)>,
-    pub(crate) problems: Problems,
-    pub(crate) last: Option<Outcome>,
+/// A pipeline that runs.
+struct Posted {
+    shared: Arc<Shared>,
+    source: Option<String>,
+    /// Stage and path of each sink.
+    sinks: Vec<(Arc<str>, String)>,
 }
 
 /// The board.
-#[derive(Default)]
 pub(crate) struct Board {
     pipelines: ArcSwap<BTreeMap<Arc<str>, Posted>>,
-    standing: ArcSwap<Standing>,
+    config: ArcSwap<ConfigView>,
     listening: AtomicBool,
     draining: AtomicBool,
 }
 
 impl Board {
-    pub(crate) fn pipelines(&self) -> Arc<BTreeMap<Arc<str>, Posted>> {
-        self.pipelines.load_full()
+    /// Nothing runs yet.
+    pub(crate) fn new(directory: String) -> Self {
+        let config = ConfigView { directory, files: Vec::new(), problems: Vec::new(), last_reload: None };
+        Self {
+            pipelines: ArcSwap::default(),
+            config: ArcSwap::from_pointee(config),
+            listening: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+        }
     }
 
-    pub(crate) fn standing(&self) -> Arc<Standing> {
-        self.standing.load_full()
+    /// Every pipeline, in the order of names.
+    pub(crate) fn pipelines(&self) -> Vec<PipelineView> {
+        self.pipelines.load().values().map(Posted::view).collect()
+    }
+
+    /// The pipeline of this name.
+    pub(crate) fn pipeline(&self, name: &str) -> Option<PipelineView> {
+        self.pipelines.load().get(name).map(Posted::view)
+    }
+
+    /// Viewers of a pipeline, over all its sinks.
+    pub(crate) fn viewers(&self, pipeline: &str) -> i64 {
+        self.pipeline(pipeline).map_or(0, |view| view.viewers())
+    }
+
+    /// How the configuration stands.
+    pub(crate) fn config(&self) -> Arc<ConfigView> {
+        self.config.load_full()
+    }
+
+    /// What must hold before viewers are sent here.
+    pub(crate) fn ready(&self) -> Vec<Check> {
+        let listening = self.listening.load(Ordering::Relaxed);
+        let draining = self.draining.load(Ordering::Relaxed);
+        let applied = self.config.load().last_reload.is_some();
+        let check = |name: &str, ok: bool, detail: &str| Check {
+            name: name.to_owned(),
+            ok,
+            detail: if ok { String::new() } else { detail.to_owned() },
+        };
+        vec![
+            check("listeners", listening, "viewers cannot connect yet"),
+            check("configuration", applied, "no configuration is applied yet"),
+            check("draining", !draining, "the daemon stops"),
+        ]
     }
 
     /// Whether viewers can connect.
-    pub(crate) fn is_listening(&self) -> bool {
-        self.listening.load(Ordering::Relaxed)
+    pub(super) fn set_listening(&self, listening: bool) {
+        self.listening.store(listening, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_draining(&self) {
+    pub(super) fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn set_listening(&self) {
-        self.listening.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn post(&self, fleet: &Fleet) {
         let posted = fleet.iter().map(|(name, pipeline)| {
-            (name.clone(), Posted { shared: pipeline.shared().clone(), plan: pipeline.plan().clone() })
+            let source = pipeline.plan().sources.first().map(|source| format!("source 1 {}", source.spec.kind()));
+            let sinks = pipeline.mounts().iter().map(|mount| (mount.stage.clone(), mount.path.clone())).collect();
+            (name.clone(), Posted { shared: pipeline.shared().clone(), source, sinks })
         });
         self.pipelines.store(Arc::new(posted.collect()));
     }
 
-    pub(super) fn stand(&self, standing: Standing) {
-        self.standing.store(Arc::new(standing));
+    pub(super) fn stand(&self, config: ConfigView) {
+        self.config.store(Arc::new(config));
     }
+}
 
-    /// Viewers of a pipeline, over all its sinks.
-    pub(crate) fn viewers(&self, pipeline: &str) -> usize {
-        let pipelines = self.pipelines.load();
-        pipelines.get(pipeline).map_or(0, |posted| posted.shared.viewers().values().map(|viewers| viewers.count()).sum())
+impl Posted {
+    fn view(&self) -> PipelineView {
+        let sinks = self.sinks.iter().map(|(stage, path)| (&**stage, path.as_str()));
+        PipelineView::of(&self.shared, self.source.clone(), sinks)
     }
 }

@@ -1,9 +1,9 @@
 //! Bringing the daemon in line with its files: read, settle, prepare, apply, swap, drain.
 
 mod board;
-mod metrics;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use sluice_core::pipeline::{Fleet, Pipeline};
 use sluice_core::plan::{self, Change, Good, Plan, Server, ServerPart, Settled};
 use tokio_util::task::TaskTracker;
 
-pub(crate) use board::{Board, Outcome, Posted, Standing, Touched};
-pub(crate) use metrics::ReloadMetrics;
+pub(crate) use board::Board;
 pub(crate) use watch::Watch;
 
+use crate::api::view::{ChangeView, ConfigView, FileView, Outcome, ProblemView, ReloadView};
 use crate::cli::files;
 use crate::edge::{Cors, Edge, EdgeMetrics, Identity, Limits, Listener, Routes, Settings};
 use crate::kinds::KINDS;
-use crate::telemetry::LogControl;
+use crate::telemetry::{ConfigMetrics, LogHandle};
 
 /// Why a reload could not be prepared. All is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +36,9 @@ pub(crate) enum PrepareError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Identity(#[from] crate::edge::IdentityError),
-    /// The log cannot be changed.
-    #[error("the log cannot be changed")]
-    Log(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The log's level cannot be changed.
+    #[error(transparent)]
+    Log(#[from] crate::telemetry::LogError),
 }
 
 /// What the reloader is made of.
@@ -49,9 +49,9 @@ pub(crate) struct Parts {
     pub(crate) edge_metrics: Arc<EdgeMetrics>,
     pub(crate) routes: Arc<ArcSwap<Routes>>,
     pub(crate) board: Arc<Board>,
-    pub(crate) metrics: ReloadMetrics,
+    pub(crate) metrics: ConfigMetrics,
     pub(crate) events: Events,
-    pub(crate) log: LogControl,
+    pub(crate) log: LogHandle,
 }
 
 /// Owns what runs, and changes it. One reload at a time: it is called from one task.
@@ -91,28 +91,26 @@ impl Reloader {
         let prepared = Prepared { listeners: self.bind_all(&server)? };
         self.parts.edge.retune(settings(&server));
         self.apply(settled, prepared, "start");
-        self.parts.board.set_listening();
+        self.parts.board.set_listening(true);
         Ok(())
     }
 
     /// Reads the files again and applies what changed. The outcome is logged, counted, posted and returned.
-    pub(crate) async fn reload(&mut self, cause: &'static str, dry_run: bool) -> Outcome {
+    pub(crate) async fn reload(&mut self, cause: &'static str, dry_run: bool) -> ReloadView {
         let settled = match self.settle().await {
             Ok(settled) => settled,
-            Err(error) => return self.failed(&error, cause, Vec::new()),
+            Err(error) => return self.refuse(&error, cause),
         };
-        let changes = self.touched(&settled.good.plan);
         if dry_run {
-            return outcome(cause, result(&settled, &changes), changes);
+            return view(Outcome::DryRun, self.touched(&settled.good.plan), &settled);
         }
         match self.prepare(&settled.good.plan.server) {
             Ok(prepared) => self.apply(settled, prepared, cause),
-            Err(error) => self.failed(&error, cause, changes),
+            Err(error) => self.refuse(&error, cause),
         }
     }
 
-    /// The problems of the files as they are now; for a dry run.
-    pub(crate) async fn settle(&self) -> Result<Settled, PrepareError> {
+    async fn settle(&self) -> Result<Settled, PrepareError> {
         let (dir, good) = (self.parts.dir.clone(), self.good.clone());
         let settling = tokio::task::spawn_blocking(move || {
             let current = files::read_dir(&dir)?;
@@ -125,7 +123,7 @@ impl Reloader {
     fn prepare(&self, server: &Server) -> Result<Prepared, PrepareError> {
         let before = &self.good.plan.server;
         if server.log != before.log {
-            self.parts.log.set(&server.log).map_err(PrepareError::Log)?;
+            self.parts.log.set(server.log.level)?;
         }
         if server.tls != before.tls {
             // every listener is made anew; the old ones must let go of their ports for that, so check first
@@ -140,29 +138,38 @@ impl Reloader {
         Ok(Prepared { listeners: bound.collect::<Result<_, PrepareError>>()? })
     }
 
-    fn apply(&mut self, settled: Settled, prepared: Prepared, cause: &'static str) -> Outcome {
+    fn apply(&mut self, settled: Settled, prepared: Prepared, cause: &'static str) -> ReloadView {
+        let diff = plan::diff(&self.good.plan, &settled.good.plan);
         let changes = self.touched(&settled.good.plan);
-        let result = result(&settled, &changes);
-        let server = plan::diff(&self.good.plan, &settled.good.plan).server;
         let left = self.parts.fleet.apply(&settled.good.plan);
         self.swap_routes();
         self.stop_all(left, "it left the configuration");
-        self.change_server(&server, &settled.good.plan.server, prepared);
+        self.change_server(&diff.server, &settled.good.plan.server, prepared);
         self.parts.board.post(&self.parts.fleet);
-        for touched in &changes {
-            tracing::info!(pipeline = %touched.pipeline, change = touched.change, viewers = touched.viewers, "applied");
+        for change in &changes {
+            let what = change.what.join(", ");
+            tracing::info!(pipeline = change.pipeline, change = change.change, what, viewers = change.viewers, "applied");
+        }
+        for part in &diff.server {
+            tracing::info!(node = part.word(), "applied to the server");
         }
         for problem in settled.problems.iter() {
             tracing::error!(%problem, "the configuration has a problem");
         }
-        let outcome = outcome(cause, result, changes);
+        let outcome = if settled.problems.are_fatal() {
+            Outcome::Refused
+        } else if diff.is_empty() {
+            Outcome::Unchanged
+        } else {
+            Outcome::Applied
+        };
+        let view = view(outcome, changes, &settled);
+        let files = files_in_force(&settled);
         self.good = settled.good;
-        let held = |name: &String| settled.held_back.contains(name.as_str());
-        let mut files: Vec<(String, bool)> = self.good.files.iter().map(|(name, _)| (name.clone(), held(name))).collect();
-        let new = settled.held_back.iter().filter(|name| files.iter().all(|(known, _)| **known != ***name));
-        files.extend(new.map(|name| (name.to_string(), true)).collect::<Vec<_>>());
-        self.post(&outcome, Standing { files, problems: settled.problems, last: Some(outcome.clone()) });
-        outcome
+        let directory = self.parts.dir.display().to_string();
+        let problems = view.problems.clone();
+        self.post(ConfigView { directory, files, problems, last_reload: Some(view.clone()) }, cause);
+        view
     }
 
     fn change_server(&mut self, parts: &[ServerPart], server: &Server, prepared: Prepared) {
@@ -172,7 +179,10 @@ impl Reloader {
             self.listeners.clear();
             match self.bind_all(server) {
                 Ok(listeners) => self.listeners = listeners,
-                Err(error) => tracing::error!(%error, "viewers cannot connect any more"),
+                Err(error) => {
+                    self.parts.board.set_listening(false);
+                    tracing::error!(error = chain(&error), "viewers cannot connect any more");
+                }
             }
         }
         self.listeners.extend(prepared.listeners);
@@ -202,37 +212,50 @@ impl Reloader {
         }
     }
 
-    fn touched(&self, next: &Plan) -> Vec<Touched> {
+    fn touched(&self, next: &Plan) -> Vec<ChangeView> {
         let changes = plan::diff(&self.good.plan, next).pipelines.into_iter();
         let changes = changes.filter(|change| !matches!(change, Change::Keep(_)));
-        let touched = changes.map(|change| Touched {
-            pipeline: change.name().clone(),
-            change: change.to_string(),
+        let touched = changes.map(|change| ChangeView {
+            pipeline: change.name().to_string(),
+            change: change.word().to_owned(),
             viewers: self.parts.board.viewers(change.name()),
+            what: match change {
+                Change::Retune { parts, .. } => parts.iter().map(|part| part.word().to_owned()).collect(),
+                Change::Replace { reason, .. } => vec![reason],
+                _ => Vec::new(),
+            },
         });
         touched.collect()
     }
 
-    fn failed(&self, error: &PrepareError, cause: &'static str, changes: Vec<Touched>) -> Outcome {
-        let error: &dyn std::error::Error = error;
-        let words = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    fn refuse(&self, error: &PrepareError, cause: &'static str) -> ReloadView {
+        let words = chain(error);
         tracing::error!(error = words, cause, "reload failed; all is as it was");
-        let outcome = Outcome { error: Some(words), ..outcome(cause, "failed", changes) };
-        let before = self.parts.board.standing();
-        let standing =
-            Standing { files: before.files.clone(), problems: before.problems.clone(), last: Some(outcome.clone()) };
-        self.post(&outcome, standing);
-        outcome
+        let before = self.parts.board.config();
+        let view = ReloadView {
+            time: Timestamp::now(),
+            outcome: Outcome::Refused,
+            error: Some(words),
+            changes: Vec::new(),
+            problems: before.problems.clone(),
+        };
+        self.post(ConfigView { last_reload: Some(view.clone()), ..ConfigView::clone(&before) }, cause);
+        view
     }
 
-    fn post(&self, outcome: &Outcome, standing: Standing) {
-        self.parts.metrics.count(outcome, &standing);
-        let detail = serde_json::json!({ "cause": outcome.cause, "result": outcome.result, "error": outcome.error });
-        self.parts.events.publish("config.reloaded", None, detail);
-        if outcome.cause != "start" {
-            tracing::info!(cause = outcome.cause, result = outcome.result, "configuration read");
+    fn post(&self, config: ConfigView, cause: &'static str) {
+        let Some(reload) = &config.last_reload else { return };
+        match reload.outcome {
+            Outcome::Applied => self.parts.metrics.applied(),
+            Outcome::Unchanged => self.parts.metrics.unchanged(),
+            Outcome::Refused => self.parts.metrics.refused(reload.problems.len()),
+            Outcome::DryRun => return,
         }
-        self.parts.board.stand(standing);
+        let detail = serde_json::json!({ "cause": cause, "outcome": reload.outcome, "error": reload.error });
+        self.parts.events.publish("config.reloaded", None, detail);
+        let problems = config.problems.len();
+        tracing::info!(cause, outcome = ?reload.outcome, problems, "configuration read");
+        self.parts.board.stand(config);
     }
 
     /// Ends: no new viewers, those under way may finish within the configured time, then everything stops.
@@ -250,16 +273,28 @@ impl Reloader {
     }
 }
 
-fn outcome(cause: &'static str, result: &'static str, changes: Vec<Touched>) -> Outcome {
-    Outcome { time: Timestamp::now(), cause, result, error: None, changes }
+fn view(outcome: Outcome, changes: Vec<ChangeView>, settled: &Settled) -> ReloadView {
+    let problems = settled.problems.iter().map(ProblemView::from).collect();
+    ReloadView { time: Timestamp::now(), outcome, error: None, changes, problems }
 }
 
-fn result(settled: &Settled, changes: &[Touched]) -> &'static str {
-    match (settled.problems.are_fatal(), changes.is_empty()) {
-        (true, _) => "partial",
-        (false, true) => "unchanged",
-        (false, false) => "applied",
+/// The files that are in force or would be, had they no problems.
+fn files_in_force(settled: &Settled) -> Vec<FileView> {
+    let names = settled.good.files.iter().map(|(name, _)| name.as_str());
+    let names: BTreeSet<&str> = names.chain(settled.held_back.iter().map(|name| &**name)).collect();
+    let file = |name: &str| FileView { name: name.to_owned(), refused: settled.held_back.contains(name) };
+    names.into_iter().map(file).collect()
+}
+
+/// An error with everything beneath it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        words.push_str(&format!(": {cause}"));
+        next = cause.source();
     }
+    words
 }
 
 fn identity(server: &Server) -> Result<Option<Arc<Identity>>, PrepareError> {

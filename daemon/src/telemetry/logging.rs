@@ -90,6 +90,13 @@ pub(crate) fn install(level: &str, format: LogFormat) -> Result<LogHandle, LogEr
     Ok(handle)
 }
 
+/// Logs that go nowhere, for tests of what changes the level. They are alive as long as the subscriber.
+#[cfg(test)]
+pub(crate) fn detached(level: &str) -> (tracing::Dispatch, LogHandle) {
+    let (subscriber, handle) = build(level, LogFormat::Pretty, false, std::io::sink).unwrap();
+    (tracing::Dispatch::new(subscriber), handle)
+}
+
 fn build<W>(
     level: &str,
     format: LogFormat,

@@ -9,6 +9,8 @@ mod runtime;
 use prometheus::{Error, IntGauge, Opts, Registry};
 
 pub(crate) use config::ConfigMetrics;
+#[cfg(test)]
+pub(crate) use logging::detached;
 pub(crate) use logging::{LogError, LogFormat, LogHandle, install};
 
 /// A registry with what belongs to the process: `process_*`, the runtime's figures, `sluice_build_info`.
