@@ -1,1 +1,40 @@
-//! api
+//! The admin listener: health, metrics, and the control API. Apart from the viewers' side, and on loopback
+//! unless told otherwise.
+
+mod events;
+mod gate;
+mod problem;
+mod router;
+mod server;
+pub(crate) mod view;
+
+use futures_util::future::BoxFuture;
+
+pub(crate) use events::EventLog;
+pub(crate) use server::{Admin, Parts};
+
+use view::{Check, ConfigView, PipelineView, ReloadView};
+
+/// What the API asks of the daemon.
+pub(crate) trait Control: Send + Sync + 'static {
+    /// Every pipeline, in the order of names.
+    fn pipelines(&self) -> Vec<PipelineView>;
+
+    /// One of them.
+    fn pipeline(&self, name: &str) -> Option<PipelineView>;
+
+    /// How the configuration stands.
+    fn config(&self) -> ConfigView;
+
+    /// Reads the configuration again and applies it; with `dry_run` it only says what would change. Runs to its
+    /// end also where the caller leaves.
+    fn reload(&self, dry_run: bool) -> BoxFuture<'static, ReloadView>;
+
+    /// What must hold before viewers are sent here: listeners bound, configuration applied, not draining.
+    fn ready(&self) -> Vec<Check>;
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

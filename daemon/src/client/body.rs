@@ -87,8 +87,10 @@ fn portion(
             Ok(Portion::Whole { limit })
         };
     };
-    let end = range.offset.checked_add(range.length).filter(|_| range.length <= limit);
-    let end = end.ok_or(FaultKind::TooLarge { limit })?;
+    let end = end_of(range)?;
+    if range.length > limit {
+        return Err(FaultKind::TooLarge { limit }.into());
+    }
     if !partial {
         return if end <= limit {
             Ok(Portion::Slice(range))
@@ -100,6 +102,15 @@ fn portion(
         return Ok(Portion::Exact { length: range.length });
     }
     Err(Fault::malformed("another byte range than asked for"))
+}
+
+/// The byte after the last of a range.
+///
+/// # Errors
+/// `Malformed` for a range without a byte, and for one that no object can have.
+pub(crate) fn end_of(range: ByteRange) -> Result<u64, Fault> {
+    let end = range.offset.checked_add(range.length).filter(|_| range.length > 0);
+    end.ok_or_else(|| Fault::malformed("a byte range"))
 }
 
 /// The first byte and the one after the last (RFC 9110, section 14.4).

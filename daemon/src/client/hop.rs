@@ -5,6 +5,7 @@ use sluice_core::fault::Fault;
 use sluice_core::stage::{Class, Exchange, Provenance};
 use url::Url;
 
+use super::body::end_of;
 use super::credentials::{Jar, basic};
 use super::policy::{Policy, forbidden};
 
@@ -48,7 +49,15 @@ impl Hop {
     }
 
     /// The headers of the request: the operator's go to the operator's own origin, `User-Agent` everywhere.
-    pub(super) fn headers(&self, exchange: &Exchange, policy: &Policy, jar: &Jar) -> HeaderMap {
+    ///
+    /// # Errors
+    /// `Malformed` for an impossible byte range.
+    pub(super) fn headers(
+        &self,
+        exchange: &Exchange,
+        policy: &Policy,
+        jar: &Jar,
+    ) -> Result<HeaderMap, Fault> {
         let own = policy.is_own(&self.url)
             || (exchange.provenance == Provenance::Operator && exchange.url.origin() == self.url.origin());
         let mut headers = if own { HeaderMap::clone(&exchange.headers) } else { HeaderMap::new() };
@@ -61,7 +70,7 @@ impl Hop {
         headers.extend(exchange.validators.clone());
         headers.remove(header::RANGE);
         if let Some(range) = exchange.range {
-            let last = range.offset.saturating_add(range.length).saturating_sub(1);
+            let last = end_of(range)? - 1;
             put(&mut headers, header::RANGE, format!("bytes={}-{last}", range.offset).into_bytes());
         }
         if own && let Some(basic) = basic(&self.url).or_else(|| policy.credentials(&self.url)) {
@@ -72,7 +81,7 @@ impl Hop {
             let both = written.map(|written| [written, b"; ", set.as_bytes()].concat());
             put(&mut headers, header::COOKIE, both.unwrap_or_else(|| set.into_bytes()));
         }
-        headers
+        Ok(headers)
     }
 }
 

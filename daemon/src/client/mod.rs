@@ -133,7 +133,7 @@ impl Inner {
             .as_str()
             .parse()
             .map_err(|error: http::uri::InvalidUri| Fault::malformed("a URL").because(error))?;
-        *request.headers_mut() = hop.headers(exchange, &self.policy, &self.jar);
+        *request.headers_mut() = hop.headers(exchange, &self.policy, &self.jar)?;
         let mut connection = capture_connection(&mut request);
         let answering = CONNECT_WITHIN.scope(exchange.deadlines.connect, pool.request(request));
         let connected = async { drop(connection.wait_for_connection_metadata().await) };

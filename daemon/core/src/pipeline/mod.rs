@@ -7,13 +7,16 @@ mod shared;
 mod source;
 mod status;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod viewers;
 mod window;
 
+pub use crate::media::{RenditionSpec, Role};
 pub use feed::{Feed, Writer};
 pub use fleet::Fleet;
 pub use running::{Mount, Origins, Pipeline};
-pub use shared::{Rendition, RenditionSet, RenditionSpec, Role, Setup, Shared};
+pub use shared::{Rendition, RenditionSet, Setup, Shared};
 pub use source::{Source, SourceContext};
 pub use status::{State, Status};
 pub use viewers::Viewers;

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Bounds, State, Status, Viewers, Window};
+use super::{Bounds, RenditionSpec, State, Status, Viewers, Window};
 use crate::event::Events;
 use crate::fault::Fault;
 use crate::metrics::PipelineMetrics;
@@ -19,42 +18,6 @@ use crate::port::{Ledger, Numbering};
 
 /// How far ahead the kept numbers run, so that not every segment has to be written.
 const RESERVE: u64 = 256;
-
-/// The part that a rendition plays (RFC 8216, 4.3.4).
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "role")]
-pub enum Role {
-    /// A variant stream of its own, or the only playlist that there is.
-    Variant {
-        /// BANDWIDTH, in bits per second; 0 where the origin does not say.
-        bandwidth_bps: u64,
-        /// The attributes of EXT-X-STREAM-INF that are passed on, as CODECS and RESOLUTION, without groups.
-        attributes: Vec<(String, String)>,
-        /// The audio group that belongs to it.
-        audio: Option<String>,
-        /// The subtitle group that belongs to it.
-        subtitles: Option<String>,
-    },
-    /// An alternative of a group (EXT-X-MEDIA).
-    Alternative {
-        /// AUDIO or SUBTITLES.
-        media_type: String,
-        /// GROUP-ID.
-        group: String,
-        /// The other attributes that are passed on, as NAME, LANGUAGE and DEFAULT; without URI.
-        attributes: Vec<(String, String)>,
-    },
-}
-
-/// A rendition as a source declares it. Attribute values are written as in a playlist, quotes and all.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RenditionSpec {
-    /// Its name in paths and metrics: `video`, `v1`, `audio-en`. Lowercase letters, digits and dashes.
-    pub name: String,
-    /// The part it plays.
-    #[serde(flatten)]
-    pub role: Role,
-}
 
 /// A rendition with its window.
 pub struct Rendition {
@@ -303,11 +266,14 @@ impl RenditionSet {
     }
 }
 
+/// The start of 2026 in Unix time: numbers from the clock stay small, for players that keep them in 32 bits.
+const CLOCK_ZERO_SECS: u64 = 1_767_225_600;
+
 /// Numbers for a pipeline of which nothing was kept: from the clock, so that they are above those of any run
-/// before, as long as segments last a tenth of a second on average.
+/// before, as long as segments last a second on average.
 fn from_clock() -> Numbering {
-    let tenths = Timestamp::now().as_millisecond().unsigned_abs() / 100;
-    Numbering { media_sequence: tenths, discontinuity_sequence: tenths / 10, target_duration_secs: 1 }
+    let now = Timestamp::now().as_second().unsigned_abs().saturating_sub(CLOCK_ZERO_SECS);
+    Numbering { media_sequence: now, discontinuity_sequence: now / 10, target_duration_secs: 1 }
 }
 
 fn ceil_secs(duration: Duration) -> u64 {

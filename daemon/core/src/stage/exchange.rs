@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{Ask, Reply};
 use crate::fault::Fault;
-pub use crate::media::playlist::ByteRange;
+pub use crate::media::ByteRange;
 
 /// The service that a source sends its exchanges through: the guarded client inside the stage's layers.
 /// Answers are whole and successful (2xx, or 304 to a conditional request); all else is a fault.

@@ -19,13 +19,21 @@ pub(crate) const HLS: SinkKind = SinkKind {
         about: "Serves HLS under a path: PATH/index.m3u8 for players, PATH/ with a play page for people.",
         example: r#"sink "hls" path="/live/news" window=6 player=#true"#,
         entries: &[
-            Entry { form: "path=\"/live/NAME\"", about: "The prefix of everything that it serves.", default: "" },
+            Entry {
+                form: "path=\"/live/NAME\"",
+                about: "The prefix of everything that it serves.",
+                default: "",
+            },
             Entry {
                 form: "window=N",
                 about: "Segments in a playlist, 3 to 10000. Older ones can be fetched while the buffer has them.",
                 default: "6",
             },
-            Entry { form: "player=#true", about: "Whether PATH/ is a play page; without it, it leads to index.m3u8.", default: "#true" },
+            Entry {
+                form: "player=#true",
+                about: "Whether PATH/ is a play page; without it, it leads to index.m3u8.",
+                default: "#true",
+            },
         ],
     },
     takes: Goods::Live,
@@ -46,7 +54,8 @@ fn decode(node: &Node<'_>) -> Option<Box<dyn SinkSpec>> {
     let player = node.property::<bool>("player");
     let path = path?;
     if !is_mount(&path) {
-        let help = "a path starts with a slash, does not end with one, and holds letters, digits and - _ . ~ /";
+        let help =
+            "a path starts with a slash, does not end with one, and holds letters, digits and - _ . ~ /";
         node.problem_at("path", "nothing can be served under this path", help);
         return None;
     }

@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE,
+    RANGE,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::pipeline::Snapshot;
@@ -26,7 +29,8 @@ impl Object {
         if extension == "mp4" {
             return Self::find_init(snapshot, stem).ok_or_else(not_found);
         }
-        let number = stem.strip_prefix(epoch).and_then(|rest| rest.strip_prefix('-')).ok_or_else(not_found)?;
+        let number =
+            stem.strip_prefix(epoch).and_then(|rest| rest.strip_prefix('-')).ok_or_else(not_found)?;
         let sequence = number.parse().map_err(|_| not_found())?;
         let segment = snapshot.find(sequence).filter(|segment| !segment.media.gap).ok_or_else(not_found)?;
         if segment.media.container.extension() != extension {
@@ -44,7 +48,8 @@ impl Object {
 
     /// The answer to a GET with these headers; for a HEAD the connection drops the body.
     pub(super) fn answer(self, name: &str, asked: &HeaderMap) -> Result<Response<Body>, Fault> {
-        let etag = HeaderValue::try_from(format!("\"{name}\"")).map_err(|_| Fault::new(FaultKind::NotFound))?;
+        let etag =
+            HeaderValue::try_from(format!("\"{name}\"")).map_err(|_| Fault::new(FaultKind::NotFound))?;
         let mut response = Response::new(Body::empty());
         if asked.get(IF_NONE_MATCH).is_some_and(|known| matches(known, &etag)) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -70,7 +75,12 @@ impl Object {
         Ok(response)
     }
 
-    fn answer_part(&self, range: Range<usize>, total: usize, response: &mut Response<Body>) -> Result<(), Fault> {
+    fn answer_part(
+        &self,
+        range: Range<usize>,
+        total: usize,
+        response: &mut Response<Body>,
+    ) -> Result<(), Fault> {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let described = format!("{}-{}/{total}", range.start, range.end - 1);
         response.headers_mut().insert(CONTENT_RANGE, content_range(&described)?);

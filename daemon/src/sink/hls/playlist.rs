@@ -41,7 +41,12 @@ impl MediaPlaylist {
     }
 
     /// The playlist now. Rendered by the first request after a change; the others wait for it, microseconds.
-    pub(super) fn current(&self, set: &RenditionSet, epoch: &str, window: usize) -> Result<Arc<Rendered>, Fault> {
+    pub(super) fn current(
+        &self,
+        set: &RenditionSet,
+        epoch: &str,
+        window: usize,
+    ) -> Result<Arc<Rendered>, Fault> {
         if let Some(rendered) = self.known() {
             return Ok(rendered);
         }
@@ -86,14 +91,19 @@ impl Rendered {
     /// The multivariant playlist; it changes only with the renditions.
     pub(super) fn multivariant(set: &RenditionSet, epoch: &str) -> Result<Self, Fault> {
         let specs: Vec<_> = set.renditions.iter().map(|rendition| rendition.spec.clone()).collect();
-        let text = render::multivariant(&specs, |spec| format!("{}/index.m3u8", spec.name), set.independent_segments);
+        let text = render::multivariant(
+            &specs,
+            |spec| format!("{}/index.m3u8", spec.name),
+            set.independent_segments,
+        );
         let max_age = set.target_duration().as_secs() / 2;
         Self::new(text, 0, &format!("{epoch}-all"), max_age)
     }
 
     fn new(text: String, version: u64, tag: &str, max_age_secs: u64) -> Result<Self, Fault> {
         let internal = |what: &'static str| Fault::new(FaultKind::Internal(what.into()));
-        let header = |text: String| HeaderValue::try_from(text).map_err(|error| internal("a header").because(error));
+        let header =
+            |text: String| HeaderValue::try_from(text).map_err(|error| internal("a header").because(error));
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(text.as_bytes()).map_err(|error| internal("compression").because(error))?;
         let gzip = encoder.finish().map_err(|error| internal("compression").because(error))?;

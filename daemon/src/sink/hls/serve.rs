@@ -8,8 +8,8 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::future::{Ready, ready};
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
-    USER_AGENT, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    LOCATION, USER_AGENT, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use sluice_core::fault::{Fault, FaultKind};
@@ -125,7 +125,8 @@ impl Inner {
         }
         let many = set.renditions.len() > 1;
         let multivariant = many.then(|| Rendered::multivariant(&set, &self.pipeline.epoch)).transpose()?;
-        let playlists = set.renditions.iter().map(|rendition| MediaPlaylist::new(rendition.clone())).collect();
+        let playlists =
+            set.renditions.iter().map(|rendition| MediaPlaylist::new(rendition.clone())).collect();
         let views = Arc::new(Views { set, multivariant, playlists });
         self.views.store(Some(views.clone()));
         Ok(views)
@@ -164,7 +165,8 @@ fn takes_gzip(asked: &HeaderMap) -> bool {
     let accepted = asked.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        name.trim().eq_ignore_ascii_case("gzip") && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+        name.trim().eq_ignore_ascii_case("gzip")
+            && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
     })
 }
 

@@ -30,7 +30,8 @@ impl Choice {
             return Some(Self::Bandwidth(bandwidth));
         }
         if let Some(resolution) = node.property::<String>("resolution") {
-            let parsed = resolution.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+            let parsed =
+                resolution.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
             let Some((width, height)) = parsed else {
                 node.problem_at("resolution", "this is no resolution", "write it as \"1280x720\"");
                 return None;
@@ -118,7 +119,9 @@ impl Choice {
             Self::Resolution(width, height) => {
                 let wanted = u64::from(*width) * u64::from(*height);
                 let pixels = |(w, h): (u32, u32)| u64::from(w) * u64::from(h);
-                one(all.iter().min_by_key(|variant| variant.resolution.map_or(u64::MAX, pixels).abs_diff(wanted)))
+                one(all
+                    .iter()
+                    .min_by_key(|variant| variant.resolution.map_or(u64::MAX, pixels).abs_diff(wanted)))
             }
         }
     }
@@ -157,7 +160,9 @@ high.m3u8
 
     fn taken(choice: Choice) -> Vec<String> {
         let base = Url::parse("https://origin.example/live/master.m3u8").unwrap();
-        let Playlist::Multivariant(playlist) = parse(LADDER.as_bytes(), &base, &Variables::default()).unwrap() else {
+        let Playlist::Multivariant(playlist) =
+            parse(LADDER.as_bytes(), &base, &Variables::default()).unwrap()
+        else {
             panic!("not multivariant")
         };
         let name = |chosen: &Chosen| chosen.url.path_segments().unwrap().next_back().unwrap().to_owned();

@@ -220,7 +220,15 @@ impl Follower {
     /// A gap before the first segment has no place: nobody waits for it.
     fn append_gap(&self, era: u64, duration: Duration) -> Result<(), Fault> {
         let Some(container) = self.container.clone() else { return Ok(()) };
-        let gap = Media { duration, era, gap: true, program_date_time: None, container, origin: None, parts: Vec::new() };
+        let gap = Media {
+            duration,
+            era,
+            gap: true,
+            program_date_time: None,
+            container,
+            origin: None,
+            parts: Vec::new(),
+        };
         self.writer.append(gap)
     }
 }

@@ -8,6 +8,8 @@ mod ladder;
 mod origin;
 mod run;
 mod sniff;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -39,13 +41,21 @@ pub(crate) const HLS: SourceKind = SourceKind {
                         fits), or resolution=\"1280x720\" (the nearest). Its audio and subtitle groups come along.",
                 default: "highest",
             },
-            Entry { form: "header NAME VALUE", about: "Sent to the origin itself; User-Agent also to other hosts.", default: "none" },
+            Entry {
+                form: "header NAME VALUE",
+                about: "Sent to the origin itself; User-Agent also to other hosts.",
+                default: "none",
+            },
             Entry {
                 form: "allow-hosts HOST...",
                 about: "Hosts, *.domains or networks that playlists may lead to besides public ones.",
                 default: "none",
             },
-            Entry { form: "parallel N", about: "Segments fetched at once, 1 to 16; delivered in order.", default: "3" },
+            Entry {
+                form: "parallel N",
+                about: "Segments fetched at once, 1 to 16; delivered in order.",
+                default: "3",
+            },
         ],
     },
     gives: Goods::Live,
@@ -67,7 +77,8 @@ fn decode(node: &Node<'_>) -> Option<Box<dyn SourceSpec>> {
     let url = node.argument::<HttpUrl>("URL");
     let choice = node.child("variant").map_or(Some(Choice::Highest), |variant| Choice::decode(&variant));
     let headers: Vec<_> = node.children("header").iter().map(decode_header).collect();
-    let allow_hosts = node.child("allow-hosts").map(|hosts| hosts.arguments::<String>("HOST")).unwrap_or_default();
+    let allow_hosts =
+        node.child("allow-hosts").map(|hosts| hosts.arguments::<String>("HOST")).unwrap_or_default();
     let parallel = node.child("parallel").map_or(Some(3), |parallel| parallel.argument_within("N", 1..=16));
     let headers = headers.into_iter().collect::<Option<Vec<_>>>();
     Some(Box::new(Hls { url: url?, choice: choice?, headers: headers?, allow_hosts, parallel: parallel? }))
@@ -78,7 +89,11 @@ fn decode_header(node: &Node<'_>) -> Option<(HeaderName, Secret)> {
     let value = node.argument::<Secret>("VALUE");
     let (name, value) = (name?, value?);
     let Ok(name) = HeaderName::try_from(name) else {
-        node.problem_at_argument(0, "this is no header name", "letters, digits and dashes, as \"User-Agent\"");
+        node.problem_at_argument(
+            0,
+            "this is no header name",
+            "letters, digits and dashes, as \"User-Agent\"",
+        );
         return None;
     };
     if HeaderValue::try_from(value.expose()).is_err() {
@@ -101,7 +116,10 @@ impl Configured for Hls {
             shown = shown.child(Shown::new("header").argument(name.as_str()).argument(value));
         }
         if !self.allow_hosts.is_empty() {
-            let hosts = self.allow_hosts.iter().fold(Shown::new("allow-hosts"), |hosts, host| hosts.argument(host.as_str()));
+            let hosts = self
+                .allow_hosts
+                .iter()
+                .fold(Shown::new("allow-hosts"), |hosts, host| hosts.argument(host.as_str()));
             shown = shown.child(hosts);
         }
         shown.child(Shown::new("parallel").argument(self.parallel)).into()

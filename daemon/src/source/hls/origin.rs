@@ -51,7 +51,12 @@ impl Origin {
     }
 
     /// Asks for a whole object.
-    pub(super) async fn object(&self, url: &Url, class: Class, range: Option<ByteRange>) -> Result<Answer, Fault> {
+    pub(super) async fn object(
+        &self,
+        url: &Url,
+        class: Class,
+        range: Option<ByteRange>,
+    ) -> Result<Answer, Fault> {
         self.ask(url, class, range, HeaderMap::new()).await
     }
 

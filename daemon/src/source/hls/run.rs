@@ -89,10 +89,14 @@ impl Run {
         let multivariant = match polled.playlist {
             Playlist::Multivariant(multivariant) => multivariant,
             Playlist::Media(playlist) => {
-                let role = Role::Variant { bandwidth_bps: 0, attributes: Vec::new(), audio: None, subtitles: None };
+                let role =
+                    Role::Variant { bandwidth_bps: 0, attributes: Vec::new(), audio: None, subtitles: None };
                 let spec = RenditionSpec { name: "main".to_owned(), role };
                 let chosen = Chosen { spec, url: url.clone() };
-                return Ok((vec![Loaded { chosen, playlist, validators: polled.validators }], Variables::default()));
+                return Ok((
+                    vec![Loaded { chosen, playlist, validators: polled.validators }],
+                    Variables::default(),
+                ));
             }
         };
         let chosen = self.hls.choice.of(&multivariant);

@@ -119,6 +119,9 @@ impl<'a> Tag<'a> {
                     Value { quoted: false, text: text.trim().to_owned() }
                 }
             };
+            if value.text.contains(char::is_control) {
+                return Err(self.fault("a value with control characters"));
+            }
             attributes.push((name.to_owned(), value));
         }
         Ok(Attributes(attributes))
@@ -148,10 +151,8 @@ impl Attributes {
     pub(super) fn passed_on(&self, without: &[&str]) -> Vec<(String, String)> {
         let passes = |(name, value): &&(String, Value)| {
             let named = name.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'-'));
-            let foul = |character: char| {
-                character.is_control() || character == '"' || (!value.quoted && character.is_whitespace())
-            };
-            named && !value.text.contains(foul) && !without.contains(&name.as_str())
+            let whole = value.quoted || !value.text.contains(char::is_whitespace);
+            named && whole && !without.contains(&name.as_str())
         };
         let written = |(name, value): &(String, Value)| {
             let text = if value.quoted { format!("\"{}\"", value.text) } else { value.text.clone() };

@@ -8,6 +8,8 @@ use crate::fault::{Fault, FaultKind};
 
 /// Attributes of EXT-X-STREAM-INF that name groups.
 const GROUPS: &[&str] = &["AUDIO", "VIDEO", "SUBTITLES", "CLOSED-CAPTIONS"];
+/// Values of TYPE in EXT-X-MEDIA.
+const TYPES: &[&str] = GROUPS;
 
 pub(super) fn parse(bytes: &[u8], base: &Url, limits: Limits) -> Result<Multivariant, Fault> {
     let mut playlist = Multivariant {
@@ -35,7 +37,7 @@ pub(super) fn parse(bytes: &[u8], base: &Url, limits: Limits) -> Result<Multivar
                 "-X-STREAM-INF" => stream = Some((tag, tag.attributes(&playlist.variables)?)),
                 "-X-MEDIA" => {
                     let attributes = tag.attributes(&playlist.variables)?;
-                    playlist.alternatives.push(alternative(&tag, &attributes, base)?);
+                    playlist.alternatives.extend(alternative(&tag, &attributes, base)?);
                 }
                 "-X-DEFINE" => playlist.variables.define(&tag, base, &Variables::default())?,
                 "-X-INDEPENDENT-SEGMENTS" => playlist.independent_segments = true,
@@ -69,15 +71,20 @@ fn variant(tag: &Tag<'_>, attributes: &Attributes, url: Url) -> Result<Variant, 
     })
 }
 
-fn alternative(tag: &Tag<'_>, attributes: &Attributes, base: &Url) -> Result<Alternative, Fault> {
+/// An EXT-X-MEDIA; none where its TYPE is unknown, which a client passes over.
+fn alternative(tag: &Tag<'_>, attributes: &Attributes, base: &Url) -> Result<Option<Alternative>, Fault> {
     let required = |name| attributes.get(name).ok_or_else(|| tag.fault(format_args!("no {name}")));
+    let media_type = required("TYPE")?;
+    if !TYPES.contains(&media_type) {
+        return Ok(None);
+    }
     let url = attributes.get("URI").map(|uri| resolve(base, uri, tag.number)).transpose()?;
-    Ok(Alternative {
-        media_type: required("TYPE")?.to_owned(),
+    Ok(Some(Alternative {
+        media_type: media_type.to_owned(),
         group: required("GROUP-ID")?.to_owned(),
         url,
         attributes: attributes.passed_on(&["URI", "TYPE", "GROUP-ID"]),
-    })
+    }))
 }
 
 fn resolution(text: &str) -> Option<(u32, u32)> {

@@ -1,0 +1,163 @@
+//! The routes of the admin listener.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use super::gate::Gate;
+use super::problem::Refusal;
+use super::{Control, Parts};
+
+/// The largest body that is read: a log level.
+const BODY_BYTES: usize = 16 * 1024;
+
+/// The longest that an answer may take to begin. A reload waits for what it prepares, as connections to databases.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct App {
+    parts: Parts,
+    gate: Arc<Gate>,
+}
+
+type Shared = State<Arc<App>>;
+
+/// The whole admin side behind its gate.
+pub(super) fn router(parts: Parts, gate: Arc<Gate>) -> Router {
+    let app = Arc::new(App { parts, gate });
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/pipelines", get(pipelines))
+        .route("/api/v1/pipelines/{*name}", get(pipeline)) // names may hold slashes, encoded or not
+        .route("/api/v1/config", get(config))
+        .route("/api/v1/reload", post(reload))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/log", put(set_log).get(log))
+        .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "nothing is here") })
+        .method_not_allowed_fallback(|| async {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here")
+        })
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn_with_state(app.clone(), admit))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, PATIENCE))
+        .layer(CatchPanicLayer::custom(|_| {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "a defect: see the log").into_response()
+        }))
+        .with_state(app)
+}
+
+async fn admit(State(app): Shared, request: Request, next: Next) -> Response {
+    if let Err(refusal) = app.gate.admit(request.method(), request.uri(), request.headers()) {
+        let mut response = refusal.into_response();
+        if response.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        return response;
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn readyz(State(app): Shared, RawQuery(query): RawQuery) -> Response {
+    let checks = app.parts.control.ready();
+    let ready = checks.iter().all(|check| check.ok);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    if !has(query.as_deref(), "verbose") {
+        return (status, if ready { "ok\n" } else { "not ready\n" }).into_response();
+    }
+    let lines = checks.iter().map(|check| {
+        let mark = if check.ok { "+" } else { "-" };
+        let (name, detail) = (&check.name, &check.detail);
+        if detail.is_empty() { format!("[{mark}] {name}\n") } else { format!("[{mark}] {name}: {detail}\n") }
+    });
+    (status, lines.collect::<String>()).into_response()
+}
+
+async fn metrics(State(app): Shared) -> Result<Response, Refusal> {
+    let families = app.parts.registry.gather();
+    let text = prometheus::TextEncoder::new()
+        .encode_to_string(&families)
+        .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
+}
+
+async fn pipelines(State(app): Shared) -> Response {
+    Json(app.parts.control.pipelines()).into_response()
+}
+
+async fn pipeline(State(app): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
+    match app.parts.control.pipeline(&name) {
+        Some(view) => Ok(Json(view).into_response()),
+        None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no pipeline {name:?}"))),
+    }
+}
+
+async fn config(State(app): Shared) -> Response {
+    Json(app.parts.control.config()).into_response()
+}
+
+async fn reload(State(app): Shared, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    let view = app.parts.control.reload(has(query.as_deref(), "dry-run")).await;
+    if !view.has_errors() {
+        return Ok(Json(view).into_response());
+    }
+    let detail = match &view.error {
+        Some(error) => error.clone(),
+        None => "the configuration has problems: files with errors keep their last good pipelines".to_owned(),
+    };
+    Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with("reload", json!(view)))
+}
+
+async fn events(State(app): Shared, headers: HeaderMap) -> Response {
+    app.parts.events.stream(headers.get("last-event-id").and_then(|id| id.to_str().ok()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Level {
+    level: String,
+}
+
+async fn log(State(app): Shared) -> Response {
+    Json(json!({ "level": app.parts.log.level() })).into_response()
+}
+
+async fn set_log(State(app): Shared, body: Result<Bytes, BytesRejection>) -> Result<Response, Refusal> {
+    let body = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+    let refused =
+        |error: &dyn std::error::Error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
+    let wanted: Level = serde_json::from_slice(&body).map_err(|error| refused(&error))?;
+    app.parts.log.set(&wanted.level).map_err(|error| refused(&error))?;
+    tracing::info!(level = wanted.level, "log level was changed");
+    Ok(log(State(app)).await)
+}
+
+/// Whether a query asks for something: `?verbose`, `?verbose=true`.
+fn has(query: Option<&str>, name: &str) -> bool {
+    query.unwrap_or_default().split('&').any(|pair| match pair.split_once('=') {
+        Some((key, value)) => key == name && value != "false" && value != "0",
+        None => pair == name,
+    })
+}
+
+/// What hyper hands over, as axum takes it.
+pub(super) fn incoming(request: http::Request<hyper::body::Incoming>) -> Request {
+    request.map(Body::new)
+}

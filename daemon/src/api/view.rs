@@ -1,0 +1,243 @@
+//! What the API shows, as JSON. The command line reads the same types.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sluice_core::conf::{Problem, Severity};
+use sluice_core::pipeline::{Rendition, Shared};
+
+/// A pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PipelineView {
+    /// Its name.
+    pub(crate) name: String,
+    /// starting, live, stalled, failed or stopped.
+    pub(crate) state: String,
+    /// Why; empty while live.
+    pub(crate) reason: String,
+    /// Since when.
+    pub(crate) since: Timestamp,
+    /// The stage that feeds it, as `source 1 hls`.
+    pub(crate) source: Option<String>,
+    /// What went wrong last.
+    pub(crate) last_fault: Option<FaultView>,
+    /// The target duration of its playlists, in seconds.
+    pub(crate) target_duration_seconds: Option<u64>,
+    /// Its windows.
+    pub(crate) renditions: Vec<RenditionView>,
+    /// Where it is served.
+    pub(crate) sinks: Vec<SinkView>,
+}
+
+/// A fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FaultView {
+    /// When.
+    pub(crate) time: Timestamp,
+    /// The label under which metrics count it.
+    pub(crate) kind: String,
+    /// In words.
+    pub(crate) message: String,
+}
+
+/// A rendition's window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RenditionView {
+    /// Its name.
+    pub(crate) name: String,
+    /// Closed segments.
+    pub(crate) segments: usize,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Their playing time.
+    pub(crate) duration_seconds: f64,
+    /// The media sequence of the first; none while it is empty.
+    pub(crate) first_sequence: Option<u64>,
+    /// The media sequence of the last.
+    pub(crate) last_sequence: Option<u64>,
+}
+
+/// A sink.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SinkView {
+    /// Its name within the pipeline, as metrics have it.
+    pub(crate) name: String,
+    /// Its path.
+    pub(crate) path: String,
+    /// Viewers now.
+    pub(crate) viewers: i64,
+    /// Bytes handed to viewers' connections.
+    pub(crate) bytes: u64,
+}
+
+impl PipelineView {
+    /// What `shared` knows. `source` feeds it; `sinks` are names with paths.
+    pub(crate) fn of<'a>(
+        shared: &Shared,
+        source: Option<String>,
+        sinks: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let status = shared.status().borrow().clone();
+        let set = shared.renditions();
+        let renditions =
+            set.iter().flat_map(|set| &set.renditions).map(|one| RenditionView::of(one)).collect();
+        let sinks = sinks.into_iter().map(|(name, path)| {
+            let metrics = shared.metrics.sink(name);
+            let (name, path) = (name.to_owned(), path.to_owned());
+            SinkView { name, path, viewers: metrics.viewers.get(), bytes: metrics.bytes.get() }
+        });
+        Self {
+            name: shared.name.to_string(),
+            state: status.state.word().to_owned(),
+            reason: status.reason,
+            since: status.since,
+            source,
+            last_fault: shared.last_fault().map(|fault| FaultView {
+                time: fault.0,
+                kind: fault.1.kind.label().to_owned(),
+                message: fault.1.to_string(),
+            }),
+            target_duration_seconds: set.as_ref().map(|set| set.target_duration().as_secs()),
+            renditions,
+            sinks: sinks.collect(),
+        }
+    }
+
+    /// Viewers of all sinks.
+    pub(crate) fn viewers(&self) -> i64 {
+        self.sinks.iter().map(|sink| sink.viewers).sum()
+    }
+}
+
+impl RenditionView {
+    fn of(rendition: &Rendition) -> Self {
+        let window = rendition.window.snapshot();
+        Self {
+            name: rendition.spec.name.clone(),
+            segments: window.segments.len(),
+            bytes: window.len_bytes(),
+            duration_seconds: window.duration().as_secs_f64(),
+            first_sequence: window.segments.first().map(|segment| segment.sequence),
+            last_sequence: window.segments.last().map(|segment| segment.sequence),
+        }
+    }
+}
+
+/// How the configuration stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ConfigView {
+    /// The directory.
+    pub(crate) directory: String,
+    /// The files that were read, in order.
+    pub(crate) files: Vec<FileView>,
+    /// What is wrong with what is on disk.
+    pub(crate) problems: Vec<ProblemView>,
+    /// What the last reload did; none since the start.
+    pub(crate) last_reload: Option<ReloadView>,
+}
+
+/// A file of the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FileView {
+    /// Its name within the directory.
+    pub(crate) name: String,
+    /// Whether it has errors, so that its last good pipelines run on.
+    pub(crate) refused: bool,
+}
+
+/// A problem of the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ProblemView {
+    /// error or warning.
+    pub(crate) severity: String,
+    /// The class, as `unknown` or `value`.
+    pub(crate) code: String,
+    /// The file.
+    pub(crate) file: String,
+    /// The line, from 1.
+    pub(crate) line: usize,
+    /// The column, from 1.
+    pub(crate) column: usize,
+    /// What is wrong.
+    pub(crate) message: String,
+    /// What to do; may be empty.
+    pub(crate) help: String,
+}
+
+impl From<&Problem> for ProblemView {
+    fn from(problem: &Problem) -> Self {
+        let start = problem.place.start();
+        let severity = match problem.severity {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        Self {
+            severity: severity.to_owned(),
+            code: problem.code.word().to_owned(),
+            file: problem.place.file.name.to_string(),
+            line: start.line,
+            column: start.column,
+            message: problem.message.clone(),
+            help: problem.help.clone(),
+        }
+    }
+}
+
+/// How a reload ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Outcome {
+    /// The plan was applied. With problems: that of the good files.
+    Applied,
+    /// Nothing had changed.
+    Unchanged,
+    /// Nothing was applied: it has problems, or something could not be prepared.
+    Refused,
+    /// Nothing was to be applied.
+    DryRun,
+}
+
+/// What a reload did, or would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ReloadView {
+    /// When.
+    pub(crate) time: Timestamp,
+    /// How it ended.
+    pub(crate) outcome: Outcome,
+    /// Why it was refused, where that is not a problem of a file: a port that is taken, a certificate.
+    pub(crate) error: Option<String>,
+    /// What changes, for each pipeline that is not kept as it is.
+    pub(crate) changes: Vec<ChangeView>,
+    /// What is wrong with what is on disk.
+    pub(crate) problems: Vec<ProblemView>,
+}
+
+impl ReloadView {
+    /// Whether something forbids to apply all of it.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.error.is_some() || self.problems.iter().any(|problem| problem.severity == "error")
+    }
+}
+
+/// One change of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ChangeView {
+    /// The pipeline.
+    pub(crate) pipeline: String,
+    /// start, retune, replace or stop.
+    pub(crate) change: String,
+    /// What differs, as `buffer` or `sink 1 hls`.
+    pub(crate) what: Vec<String>,
+    /// Viewers that it has now.
+    pub(crate) viewers: i64,
+}
+
+/// One thing that must hold before viewers are sent here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Check {
+    /// Its name: `listeners`, `configuration`, `draining`.
+    pub(crate) name: String,
+    /// Whether it holds.
+    pub(crate) ok: bool,
+    /// More about it; may be empty.
+    pub(crate) detail: String,
+}

@@ -1,0 +1,128 @@
+//! The route table: immutable, and swapped whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sluice_core::stage::Serving;
+
+use super::EdgeMetrics;
+use super::metrics::RouteMetrics;
+use super::path::Target;
+
+/// A sink on its path.
+pub(crate) struct Mount {
+    /// The pipeline's name.
+    pub(crate) pipeline: Arc<str>,
+    /// The sink's name within it.
+    pub(crate) sink: Arc<str>,
+    /// What answers.
+    pub(crate) service: Serving,
+    /// What the route counts.
+    pub(super) metrics: Arc<RouteMetrics>,
+}
+
+/// What a mount answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Its path alone.
+    Exact,
+    /// Its path and everything below.
+    Prefix,
+}
+
+/// The table. Paths begin with a slash, end without one, and are written decoded.
+#[derive(Default)]
+pub(crate) struct Routes {
+    mounts: HashMap<Box<str>, (Extent, Arc<Mount>)>,
+    longest: usize,
+}
+
+impl Routes {
+    /// Mounts a sink on `path` and everything below it. The deepest mount wins. One that stands on the same path
+    /// already is replaced: a plan has no two.
+    pub(crate) fn prefix(&mut self, path: &str, mount: (Arc<str>, Arc<str>, Serving), metrics: &EdgeMetrics) {
+        self.mount(path, Extent::Prefix, mount, metrics);
+    }
+
+    /// Mounts a sink on `path` alone.
+    pub(crate) fn exact(&mut self, path: &str, mount: (Arc<str>, Arc<str>, Serving), metrics: &EdgeMetrics) {
+        self.mount(path, Extent::Exact, mount, metrics);
+    }
+
+    fn mount(
+        &mut self,
+        path: &str,
+        extent: Extent,
+        (pipeline, sink, service): (Arc<str>, Arc<str>, Serving),
+        metrics: &EdgeMetrics,
+    ) {
+        let path = path.trim_end_matches('/');
+        self.longest = self.longest.max(path.len());
+        let mount = Mount { pipeline, sink, service, metrics: metrics.route(path) };
+        self.mounts.insert(path.into(), (extent, Arc::new(mount)));
+    }
+
+    /// How many sinks are mounted.
+    pub(crate) fn len(&self) -> usize {
+        self.mounts.len()
+    }
+
+    /// The mount that answers a path, with the length of its own.
+    pub(super) fn find(&self, target: &Target<'_>) -> Option<(&Arc<Mount>, usize)> {
+        let path = target.path();
+        let mut end = path.len();
+        loop {
+            // most paths are longer than any mount: those need no look into the map
+            if end <= self.longest
+                && let Some((extent, mount)) = self.mounts.get(path.get(..end)?)
+                && (*extent == Extent::Prefix || end == path.len())
+            {
+                return Some((mount, end));
+            }
+            end = path.get(..end)?.rfind('/')?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn the_deepest_mount_answers_and_an_exact_one_answers_nothing_below() {
+        let metrics = testing::metrics();
+        let mut routes = Routes::default();
+        let service = || testing::text("");
+        routes.prefix("/live/news", ("news".into(), "hls".into(), service()), &metrics);
+        routes.prefix("/live/news/deep", ("deep".into(), "hls".into(), service()), &metrics);
+        routes.exact("/live/news.ts", ("ts".into(), "mpegts".into(), service()), &metrics);
+        for (path, pipeline) in [
+            ("/live/news", Some("news")),
+            ("/live/news/", Some("news")),
+            ("/live/news/a/b", Some("news")),
+            ("/live/newspaper", None),
+            ("/live", None),
+            ("/", None),
+            ("/live/news/deep/x", Some("deep")),
+            ("/live/news/deeper", Some("news")),
+            ("/live/news.ts", Some("ts")),
+            ("/live/news.ts/x", None),
+            ("/live//news", None),
+        ] {
+            let target = Target::new(path).unwrap();
+            let found = routes.find(&target).map(|(mount, _)| &*mount.pipeline);
+            assert_eq!(found, pipeline, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_mount_at_the_root_answers_everything_else() {
+        let metrics = testing::metrics();
+        let mut routes = Routes::default();
+        routes.prefix("/", ("all".into(), "hls".into(), testing::text("")), &metrics);
+        let target = Target::new("/x/y").unwrap();
+        let (mount, length) = routes.find(&target).unwrap();
+        assert_eq!((&*mount.pipeline, target.behind(length)), ("all", ("x/y", false)));
+    }
+}

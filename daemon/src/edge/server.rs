@@ -1,0 +1,346 @@
+//! Listeners and the connections that they accept, for whatever answers the requests.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+
+use super::activity::{Activity, InFlight, Order};
+use super::connection::{Driven, Ending, Watched};
+use super::lag::Streams;
+use super::outgoing::Outgoing;
+use super::socket::{self, BindError};
+use super::{ConnectionMetrics, Identity, Limits};
+
+/// The pause after a failure to accept that is not the peer's, as when file descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What answers requests. It is shared by all connections, and fails only by what it answers.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// The answer's body.
+    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
+    /// The answer to come. Dropped when the peer leaves.
+    type Future: Future<Output = Response<Self::Body>> + Send + Unpin + 'static;
+
+    /// Answers a request that `peer` sent.
+    fn handle(&self, peer: IpAddr, request: Request<Incoming>) -> Self::Future;
+}
+
+/// Accepts connections and holds them to their limits. Clones are one server.
+pub(crate) struct Server<H> {
+    shared: Arc<Shared<H>>,
+}
+
+impl<H> Clone for Server<H> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+pub(super) struct Shared<H> {
+    handler: H,
+    limits: ArcSwap<Limits>,
+    metrics: Arc<ConnectionMetrics>,
+    connections: Mutex<Connections>,
+    draining: AtomicBool,
+    tasks: TaskTracker,
+}
+
+#[derive(Default)]
+struct Connections {
+    next: u64,
+    open: HashMap<u64, Arc<Activity>>,
+}
+
+/// A listener that accepts. Dropped, it stops to; connections that it accepted go on.
+pub(crate) struct Listener {
+    address: SocketAddr,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Listener {
+    /// The address that it listens on, with the port that the system chose where 0 was asked for.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl<H: Handler> Server<H> {
+    /// A server without listeners.
+    pub(crate) fn new(handler: H, limits: Limits, metrics: Arc<ConnectionMetrics>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                handler,
+                limits: ArcSwap::from_pointee(limits),
+                metrics,
+                connections: Mutex::default(),
+                draining: AtomicBool::new(false),
+                tasks: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// What answers.
+    pub(super) fn handler(&self) -> &H {
+        &self.shared.handler
+    }
+
+    /// Changes the limits, for connections that come.
+    pub(crate) fn retune(&self, limits: Limits) {
+        self.shared.limits.store(Arc::new(limits));
+    }
+
+    /// Listens on `address` and accepts from now on, with TLS where an identity is given. Call it within a runtime.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on; nothing has changed then.
+    pub(crate) fn listen(
+        &self,
+        address: SocketAddr,
+        identity: Option<Arc<Identity>>,
+    ) -> Result<Listener, BindError> {
+        let named = |cause: io::Error| BindError { address, cause };
+        let socket = tokio::net::TcpListener::from_std(socket::bind(address)?).map_err(named)?;
+        let address = socket.local_addr().map_err(named)?;
+        let mut tasks = Vec::new();
+        let mut acceptor = None;
+        if let Some(identity) = identity {
+            let config = identity.server_config().map_err(|error| named(io::Error::other(error)))?;
+            acceptor = Some(TlsAcceptor::from(Arc::new(config)));
+            tasks.push(tokio::spawn(identity.follow()));
+        }
+        tasks.push(tokio::spawn(accept(self.shared.clone(), socket, acceptor)));
+        Ok(Listener { address, tasks })
+    }
+
+    /// How many connections are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.lock().open.len()
+    }
+
+    /// Takes no more connections and no more requests (`Connection: close`, GOAWAY), waits for those under way
+    /// until `within` has passed, and cuts the others. Drop the listeners first. Returns how many were cut.
+    pub(crate) async fn drain(&self, within: Duration) -> usize {
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.tasks.close();
+        self.order(Order::Finish);
+        if tokio::time::timeout(within, self.shared.tasks.wait()).await.is_ok() {
+            return 0;
+        }
+        let cut = self.order(Order::Abort);
+        self.shared.tasks.wait().await;
+        cut
+    }
+
+    fn order(&self, order: Order) -> usize {
+        let open: Vec<_> = self.shared.lock().open.values().cloned().collect();
+        open.iter().for_each(|activity| activity.order(order));
+        open.len()
+    }
+}
+
+impl<H> Shared<H> {
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner) // each change is one insert or remove
+    }
+
+    /// Room for a connection; none where the limit is reached.
+    fn admit(self: &Arc<Self>) -> Option<Place<H>> {
+        let limits = self.limits.load_full();
+        let activity = Activity::begin();
+        let mut connections = self.lock();
+        if connections.open.len() >= limits.connections {
+            self.metrics.rejected.inc();
+            return None;
+        }
+        let id = connections.next;
+        connections.next += 1;
+        connections.open.insert(id, activity.clone());
+        drop(connections);
+        if self.draining.load(Ordering::Acquire) {
+            activity.order(Order::Finish); // accepted while the drain began
+        }
+        self.metrics.accepted.inc();
+        self.metrics.open.inc();
+        Some(Place { shared: self.clone(), id, activity, limits })
+    }
+}
+
+/// The room that a connection takes up.
+struct Place<H> {
+    shared: Arc<Shared<H>>,
+    id: u64,
+    activity: Arc<Activity>,
+    limits: Arc<Limits>,
+}
+
+impl<H> Drop for Place<H> {
+    fn drop(&mut self) {
+        self.shared.lock().open.remove(&self.id);
+        self.shared.metrics.open.dec();
+    }
+}
+
+async fn accept<H: Handler>(
+    shared: Arc<Shared<H>>,
+    socket: tokio::net::TcpListener,
+    acceptor: Option<TlsAcceptor>,
+) {
+    let mut failing = false;
+    loop {
+        let (stream, peer) = match socket.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_peer(&error) => continue,
+            Err(error) => {
+                shared.metrics.accept_errors.inc();
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(%error, "connections cannot be accepted");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await; // the listener would report the same at once, for ever
+                continue;
+            }
+        };
+        failing = false;
+        let Some(place) = shared.admit() else { continue };
+        if socket::tune(&stream).is_err() {
+            continue; // the peer left already
+        }
+        shared.tasks.spawn(connect(place, stream, peer.ip().to_canonical(), acceptor.clone()));
+    }
+}
+
+fn is_of_peer(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused | K::Interrupted)
+}
+
+async fn connect<H: Handler>(
+    place: Place<H>,
+    socket: TcpStream,
+    peer: IpAddr,
+    acceptor: Option<TlsAcceptor>,
+) {
+    let activity = place.activity.clone();
+    let ending = match acceptor {
+        None => serve(&place, Watched::plain(socket, activity), peer).await,
+        Some(acceptor) => {
+            let handshake = acceptor.accept(Watched::beneath_tls(socket, activity.clone()));
+            match tokio::time::timeout(place.limits.head, handshake).await {
+                Ok(Ok(stream)) => {
+                    activity.open(stream.get_ref().1.alpn_protocol() == Some(b"h2"));
+                    serve(&place, stream, peer).await
+                }
+                Ok(Err(_)) | Err(_) => {
+                    place.shared.metrics.handshake_failures.inc();
+                    Ending::Failed
+                }
+            }
+        }
+    };
+    if let Ending::Evicted(reason) = ending {
+        place.shared.metrics.evicted(reason);
+        tracing::debug!(%peer, reason = reason.word(), "viewer was cut off");
+    }
+}
+
+async fn serve<H, I>(place: &Place<H>, stream: I, peer: IpAddr) -> Ending
+where
+    H: Handler,
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (shared, limits, activity) = (&place.shared, &place.limits, &place.activity);
+    let streams = Streams {
+        tasks: shared.tasks.clone(),
+        activity: activity.clone(),
+        metrics: shared.metrics.clone(),
+        limit: limits.write,
+    };
+    let mut builder = Builder::new(streams);
+    // heads have their time in `Activity`: one clock for each connection instead of a timer for each request
+    builder
+        .http1()
+        .header_read_timeout(None)
+        .max_headers(limits.headers)
+        .max_buf_size(limits.head_bytes)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(limits.streams)
+        .keep_alive_interval(limits.ping)
+        .keep_alive_timeout(limits.ping);
+    let service = Requests { shared: shared.clone(), activity: activity.clone(), peer };
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    Driven::new(connection, activity.clone(), limits.clone()).await
+}
+
+/// The requests of one connection.
+struct Requests<H> {
+    shared: Arc<Shared<H>>,
+    activity: Arc<Activity>,
+    peer: IpAddr,
+}
+
+impl<H: Handler> hyper::service::Service<Request<Incoming>> for Requests<H> {
+    type Response = Response<Outgoing<H::Body>>;
+    type Error = Infallible;
+    type Future = Answering<H::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        Answering {
+            http2: request.version() == Version::HTTP_2,
+            request: Some(self.activity.request()),
+            answer: self.shared.handler.handle(self.peer, request),
+        }
+    }
+}
+
+/// An answer to come; the request is under way until its body is gone.
+struct Answering<F> {
+    answer: F,
+    request: Option<InFlight>,
+    http2: bool,
+}
+
+impl<F, B> Future for Answering<F>
+where
+    F: Future<Output = Response<B>> + Unpin,
+{
+    type Output = Result<Response<Outgoing<B>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Poll::Ready(response) = Pin::new(&mut self.answer).poll(context) else { return Poll::Pending };
+        // a future is not polled after it was ready
+        let Some(request) = self.request.take() else { return Poll::Pending };
+        Poll::Ready(Ok(response.map(|body| match self.http2 {
+            true => Outgoing::framed(body, request),
+            false => Outgoing::whole(body, request),
+        })))
+    }
+}
