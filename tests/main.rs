@@ -1,1 +1,4 @@
-fn main() {}
+//! End to end: the real binary, real origins, real players.
+
+#[cfg(test)]
+mod e2e;

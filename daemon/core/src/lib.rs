@@ -2,6 +2,7 @@
 //!
 //! This crate opens no socket, file or process. What it needs of the outside it asks through [`port`].
 
+pub mod buffer;
 pub mod conf;
 pub mod event;
 pub mod fault;

@@ -1,1 +1,3 @@
-//! sink
+//! Sink kinds: where media goes.
+
+pub(crate) mod hls;

@@ -1,1 +1,3 @@
-//! source
+//! Source kinds: where media comes from.
+
+pub(crate) mod hls;

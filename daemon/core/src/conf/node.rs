@@ -207,11 +207,9 @@ impl<'a> Node<'a> {
         self.place_of(entry.map_or(self.node.name().span(), KdlEntry::span), label)
     }
 
-    /// The properties that nothing read yet, as names; they stay unread.
-    pub fn unread_properties(&self) -> Vec<&'a str> {
-        let marks = self.marks.borrow();
-        let unread = self.node.entries().iter().zip(&marks.entries).filter(|(_, read)| !**read);
-        unread.filter_map(|(entry, _)| entry.name().map(|name| name.value())).collect()
+    /// Whether the property is there, right or wrong. It stays unread.
+    pub fn has_property(&self, key: &str) -> bool {
+        self.node.entries().iter().any(|entry| entry.name().is_some_and(|name| name.value() == key))
     }
 
     /// A property whose name the configuration chose, as the variables of a template.
@@ -223,6 +221,11 @@ impl<'a> Node<'a> {
     /// Names that are known here even if a decoder that fails gives up before it asks for them.
     pub fn documented(&self, names: impl IntoIterator<Item = &'static str>) {
         self.marks.borrow_mut().known.documented.extend(names);
+    }
+
+    /// Marks every child as read: they are read elsewhere.
+    pub fn skip_children(&self) {
+        self.marks.borrow_mut().children.fill(true);
     }
 
     /// Leaves the rest unread without a word: what is wrong with this node was said already.

@@ -227,8 +227,9 @@ impl From<Vec<Problem>> for Problems {
             one.code == Code::Syntax || !broken.iter().any(overlaps)
         });
         problems.sort_by(|a, b| {
-            let key = |one: &Problem| (one.place.file.name.clone(), one.place.span.start, one.place.span.end);
-            key(a).cmp(&key(b))
+            let file = |one: &Problem| one.place.file.name.clone();
+            let span = |one: &Problem| (one.place.span.start, one.place.span.end);
+            file(a).cmp(&file(b)).then(span(a).cmp(&span(b))).then_with(|| a.message.cmp(&b.message))
         });
         problems.dedup_by(|a, b| {
             a.message == b.message && a.place.file.name == b.place.file.name && a.place.span == b.place.span

@@ -77,6 +77,12 @@ impl Shown {
     }
 }
 
+impl From<KdlNode> for Shown {
+    fn from(node: KdlNode) -> Self {
+        Self(node)
+    }
+}
+
 impl From<Shown> for KdlNode {
     fn from(shown: Shown) -> Self {
         shown.0

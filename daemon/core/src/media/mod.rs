@@ -2,7 +2,10 @@
 
 pub mod decrypt;
 pub mod playlist;
+mod rendition;
 mod segment;
 pub mod ts;
 
+pub use playlist::ByteRange;
+pub use rendition::{RenditionSpec, Role};
 pub use segment::{Container, Init, Media, Origin, Part, Segment};

@@ -70,6 +70,11 @@ impl Container {
         }
     }
 
+    /// The initialization section that the segment needs, where it needs one.
+    pub fn init(&self) -> Option<&Arc<Init>> {
+        if let Self::FragmentedMp4 { init } = self { Some(init) } else { None }
+    }
+
     /// Whether both are of one family, so that one can follow the other in a rendition.
     pub fn fits(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)

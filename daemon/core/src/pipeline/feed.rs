@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{RenditionSet, RenditionSpec, Shared, State, Window};
 use crate::fault::{Fault, FaultKind};
-use crate::media::{Media, Origin, Part};
+use crate::media::{Container, Media, Origin, Part};
 use crate::metrics::SourceMetrics;
 
 /// One run of one source, as seen from the source.
@@ -38,20 +38,12 @@ impl Feed {
         Self { run: Arc::new(Run { shared, metrics, generation, base, resumed, beat }) }
     }
 
-    /// Declares the renditions, once the origin is known. `target` is the origin's target duration.
-    ///
-    /// # Errors
-    /// `Unsupported` when the pipeline already serves other renditions.
-    pub fn open(
-        &self,
-        specs: &[RenditionSpec],
-        target: Duration,
-        independent_segments: bool,
-    ) -> Result<Vec<Writer>, Fault> {
-        let set = self.run.shared.open(specs, target, independent_segments)?;
-        Ok((0..set.renditions.len())
-            .map(|at| Writer { run: self.run.clone(), set: set.clone(), at })
-            .collect())
+    /// Declares the renditions, once the origin is known. `target` is the origin's target duration. Where they are
+    /// those that the pipeline serves already, the windows go on; else new ones take their place with the first
+    /// segment, at the same numbers.
+    pub fn open(&self, specs: &[RenditionSpec], target: Duration, independent_segments: bool) -> Vec<Writer> {
+        let set = self.run.shared.open(specs, target, independent_segments);
+        (0..set.renditions.len()).map(|at| Writer { run: self.run.clone(), set: set.clone(), at }).collect()
     }
 
     /// Says that the source found its place in every window (see [`Writer::last_origin`]), so that its first
@@ -112,13 +104,13 @@ impl Writer {
     /// Appends a whole segment.
     ///
     /// # Errors
-    /// `Stopped` when a newer run is live; `Unsupported` when the container is of another family than the
-    /// rendition's.
+    /// `Stopped` when a newer run is live; `Unsupported` when the container is of another family than that of the
+    /// segment before, without a discontinuity between them (RFC 8216, 4.3.2.3).
     pub fn append(&self, media: Media) -> Result<(), Fault> {
         let discontinuity = self.admit(&media)?;
-        self.taken(media.len_bytes());
-        let numbers = self.window().append(media, discontinuity);
-        self.numbered(numbers);
+        let bytes = media.len_bytes();
+        self.numbered(self.window().append(media, discontinuity));
+        self.taken(bytes);
         Ok(())
     }
 
@@ -139,8 +131,9 @@ impl Writer {
     /// `Stopped` when a newer run is live.
     pub fn grow(&self, part: Part) -> Result<(), Fault> {
         self.run.in_charge()?;
-        self.taken(part.bytes.len() as u64);
+        let bytes = part.bytes.len() as u64;
         self.window().grow(part);
+        self.taken(bytes);
         Ok(())
     }
 
@@ -157,6 +150,11 @@ impl Writer {
     /// Where the newest segment of the window came from, so that a source can go on behind it.
     pub fn last_origin(&self) -> Option<Origin> {
         self.window().snapshot().segments.last()?.media.origin.clone()
+    }
+
+    /// The container of the newest segment.
+    pub fn last_container(&self) -> Option<Container> {
+        Some(self.window().snapshot().segments.last()?.media.container.clone())
     }
 
     /// Sets how old the origin's playlist is: the time since it last brought a segment.
@@ -180,28 +178,34 @@ impl Writer {
 
     /// Takes over if this run is the newest; gives the discontinuity sequence for `media`.
     fn admit(&self, media: &Media) -> Result<u64, Fault> {
-        if let Some(last) = self.window().snapshot().segments.last()
-            && !last.media.container.fits(&media.container)
+        let discontinuity = self.run.take_over(&self.set)? + media.era;
+        if discontinuity == self.window().numbers().1
+            && let Some(container) = self.last_container()
+            && !container.fits(&media.container)
         {
-            return Err(Fault::unsupported("the container changed in mid-stream"));
+            return Err(Fault::unsupported("the container changed without a discontinuity"));
         }
-        let base = self.run.take_over(&self.set)?;
         if self.set.hold(media.duration) {
             let pipeline = &self.run.shared.name;
             tracing::warn!(%pipeline, duration = ?media.duration, "a segment is longer than the target duration, which had to grow");
         }
-        Ok(base + media.era)
+        Ok(discontinuity)
     }
 
+    /// Counts media; a gap brings none, and makes nothing live.
     fn taken(&self, bytes: u64) {
+        self.run.beat.send_replace(Instant::now());
+        if bytes == 0 {
+            return;
+        }
         self.run.metrics.bytes.inc_by(bytes);
         self.run.metrics.last_byte.set(Timestamp::now().as_duration().as_secs_f64());
-        self.run.beat.send_replace(Instant::now());
+        self.run.shared.media_came();
+        self.run.shared.set_state(State::Live, "");
     }
 
     fn numbered(&self, (sequence, discontinuity): (u64, u64)) {
         self.run.shared.reserve(&self.set, sequence, discontinuity);
-        self.run.shared.set_state(State::Live, "");
     }
 }
 
@@ -214,14 +218,15 @@ impl Run {
     }
 
     /// Retires older runs; gives the discontinuity sequence at era 0.
-    fn take_over(&self, set: &RenditionSet) -> Result<u64, Fault> {
+    fn take_over(&self, set: &Arc<RenditionSet>) -> Result<u64, Fault> {
         if self.shared.generation.fetch_max(self.generation, Ordering::AcqRel) > self.generation {
             return Err(Fault::new(FaultKind::Stopped));
         }
         Ok(*self.base.get_or_init(|| {
+            self.shared.publish(set);
             // the same step in every window, however far each has come
             let last = set.renditions.iter().map(|rendition| rendition.window.numbers().1).max().unwrap_or(0);
-            let fresh = set.renditions.iter().all(|rendition| rendition.window.snapshot().version == 0);
+            let fresh = set.renditions.iter().all(|rendition| rendition.window.snapshot().is_empty());
             self.metrics.active.set(1);
             last + u64::from(!fresh && !self.resumed.load(Ordering::Relaxed))
         }))

@@ -1,13 +1,23 @@
 //! Pipelines: one stream from its source through its windows to its sinks, and the fleet of them.
 
 mod feed;
+mod fleet;
+mod running;
 mod shared;
 mod source;
 mod status;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+mod viewers;
 mod window;
 
+pub use crate::media::{RenditionSpec, Role};
 pub use feed::{Feed, Writer};
-pub use shared::{Rendition, RenditionSet, RenditionSpec, Role, Setup, Shared};
+pub use fleet::Fleet;
+pub use running::{Mount, Origins, Pipeline};
+pub use shared::{Rendition, RenditionSet, Setup, Shared};
 pub use source::{Source, SourceContext};
 pub use status::{State, Status};
+pub use viewers::Viewers;
 pub use window::{Bounds, Snapshot, Window};

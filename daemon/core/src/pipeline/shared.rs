@@ -1,58 +1,23 @@
 //! What the stages of one pipeline share: its windows, its status, its numbers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::{Bounds, State, Status, Window};
+use super::{Bounds, RenditionSpec, State, Status, Viewers, Window};
 use crate::event::Events;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 use crate::metrics::PipelineMetrics;
 use crate::port::{Ledger, Numbering};
 
 /// How far ahead the kept numbers run, so that not every segment has to be written.
 const RESERVE: u64 = 256;
-
-/// The part that a rendition plays (RFC 8216, 4.3.4).
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "role")]
-pub enum Role {
-    /// A variant stream of its own, or the only playlist that there is.
-    Variant {
-        /// BANDWIDTH, in bits per second; 0 where the origin does not say.
-        bandwidth_bps: u64,
-        /// The attributes of EXT-X-STREAM-INF that are passed on, as CODECS and RESOLUTION, without groups.
-        attributes: Vec<(String, String)>,
-        /// The audio group that belongs to it.
-        audio: Option<String>,
-        /// The subtitle group that belongs to it.
-        subtitles: Option<String>,
-    },
-    /// An alternative of a group (EXT-X-MEDIA).
-    Alternative {
-        /// AUDIO or SUBTITLES.
-        media_type: String,
-        /// GROUP-ID.
-        group: String,
-        /// The other attributes that are passed on, as NAME, LANGUAGE and DEFAULT; without URI.
-        attributes: Vec<(String, String)>,
-    },
-}
-
-/// A rendition as a source declares it. Attribute values are written as in a playlist, quotes and all.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RenditionSpec {
-    /// Its name in paths and metrics: `video`, `v1`, `audio-en`. Lowercase letters, digits and dashes.
-    pub name: String,
-    /// The part it plays.
-    #[serde(flatten)]
-    pub role: Role,
-}
 
 /// A rendition with its window.
 pub struct Rendition {
@@ -62,11 +27,11 @@ pub struct Rendition {
     pub window: Window,
 }
 
-/// Every rendition of a pipeline: fixed by the first source that goes live.
+/// Every rendition of a pipeline.
 pub struct RenditionSet {
     /// Variants first, in the order of the origin.
     pub renditions: Vec<Arc<Rendition>>,
-    /// The segments of EXT-X-INDEPENDENT-SEGMENTS.
+    /// Whether every segment can be decoded on its own (EXT-X-INDEPENDENT-SEGMENTS).
     pub independent_segments: bool,
     target_duration_secs: AtomicU64,
 }
@@ -112,6 +77,8 @@ pub struct Shared {
     pub(super) generation: AtomicU64,
     pub(super) reserved: std::sync::Mutex<Option<Numbering>>,
     last_fault: ArcSwapOption<(Timestamp, Fault)>,
+    media: watch::Sender<Instant>,
+    viewers: ArcSwap<BTreeMap<Arc<str>, Arc<Viewers>>>,
 }
 
 impl Shared {
@@ -133,6 +100,8 @@ impl Shared {
             generation: AtomicU64::new(0),
             reserved: std::sync::Mutex::new(None),
             last_fault: ArcSwapOption::empty(),
+            media: watch::Sender::new(Instant::now()),
+            viewers: ArcSwap::default(),
         }
     }
 
@@ -179,35 +148,73 @@ impl Shared {
         }
     }
 
+    /// How long ago the last segment or part came.
+    pub fn idle(&self) -> Duration {
+        self.media.borrow().elapsed()
+    }
+
+    /// The viewers of every sink.
+    pub fn viewers(&self) -> Arc<BTreeMap<Arc<str>, Arc<Viewers>>> {
+        self.viewers.load_full()
+    }
+
+    /// The viewers of the sink of this name; the same table for every caller.
+    pub fn viewers_of(&self, sink: &Arc<str>) -> Arc<Viewers> {
+        if let Some(viewers) = self.viewers.load().get(sink) {
+            return viewers.clone();
+        }
+        let fresh = Arc::new(Viewers::new(self.metrics.sink(sink)));
+        self.viewers.rcu(|all| {
+            let mut all = BTreeMap::clone(all);
+            all.entry(sink.clone()).or_insert_with(|| fresh.clone());
+            all
+        });
+        self.viewers.load().get(sink).cloned().unwrap_or(fresh)
+    }
+
+    pub(super) fn media_came(&self) {
+        self.media.send_replace(Instant::now());
+    }
+
     pub(super) fn remember(&self, fault: &Fault) {
         self.last_fault.store(Some(Arc::new((Timestamp::now(), fault.clone()))));
     }
 
-    /// The set that `specs` describe: made on the first call, matched on later ones.
+    /// The set that `specs` describe: the one that is served, where it fits; else a new one that goes on at its
+    /// numbers and takes its place with the first segment (see [`Shared::publish`]).
     pub(super) fn open(
         &self,
         specs: &[RenditionSpec],
         target: Duration,
         independent: bool,
-    ) -> Result<Arc<RenditionSet>, Fault> {
-        if let Some(set) = self.renditions() {
+    ) -> Arc<RenditionSet> {
+        let served = self.renditions();
+        if let Some(set) = served.as_ref().filter(|set| set.fits(specs)) {
             set.target_duration_secs.fetch_max(ceil_secs(target), Ordering::Relaxed);
-            return if set.fits(specs) { Ok(set) } else { Err(misfit(&set, specs)) };
+            return set.clone();
         }
-        let kept = self.ledger.load(&self.name).unwrap_or_else(from_clock);
+        let numbers = match served {
+            Some(set) => set.numbers(),
+            None => self.ledger.load(&self.name).unwrap_or_else(from_clock),
+        };
         let bounds = **self.bounds.load();
         let renditions = specs.iter().map(|spec| {
             let metrics = self.metrics.rendition(&spec.name);
-            let window = Window::new(bounds, kept.media_sequence, kept.discontinuity_sequence, metrics);
+            let window = Window::new(bounds, numbers.media_sequence, numbers.discontinuity_sequence, metrics);
             Arc::new(Rendition { spec: spec.clone(), window })
         });
-        let set = Arc::new(RenditionSet {
+        Arc::new(RenditionSet {
             renditions: renditions.collect(),
             independent_segments: independent,
-            target_duration_secs: AtomicU64::new(ceil_secs(target).max(kept.target_duration_secs)),
-        });
+            target_duration_secs: AtomicU64::new(ceil_secs(target).max(numbers.target_duration_secs)),
+        })
+    }
+
+    /// Serves this set from now on.
+    pub(super) fn publish(&self, set: &Arc<RenditionSet>) {
+        let bounds = **self.bounds.load();
+        set.renditions.iter().for_each(|rendition| rendition.window.resize(bounds));
         self.renditions.store(Some(set.clone()));
-        Ok(set)
     }
 
     /// Keeps the numbers ahead of what was given out.
@@ -239,6 +246,17 @@ impl RenditionSet {
         self.target_duration_secs.fetch_max(needed, Ordering::Relaxed) < needed
     }
 
+    /// Where a set that takes the place of this one goes on.
+    fn numbers(&self) -> Numbering {
+        let numbers = self.renditions.iter().map(|rendition| rendition.window.numbers());
+        let (media, discontinuity) = numbers.fold((0, 0), |(a, b), (c, d)| (a.max(c), b.max(d)));
+        Numbering {
+            media_sequence: media,
+            discontinuity_sequence: discontinuity + 1,
+            target_duration_secs: self.target_duration().as_secs(),
+        }
+    }
+
     fn fits(&self, specs: &[RenditionSpec]) -> bool {
         self.renditions.len() == specs.len()
             && self.renditions.iter().zip(specs).all(|(rendition, spec)| {
@@ -248,23 +266,14 @@ impl RenditionSet {
     }
 }
 
-fn misfit(set: &RenditionSet, specs: &[RenditionSpec]) -> Fault {
-    let names = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(", ");
-    Fault::new(FaultKind::Unsupported(
-        format!(
-            "this source has the renditions {}, the pipeline already serves {}",
-            names(&mut specs.iter().map(|spec| spec.name.as_str())),
-            names(&mut set.renditions.iter().map(|rendition| rendition.spec.name.as_str())),
-        )
-        .into(),
-    ))
-}
+/// The start of 2026 in Unix time: numbers from the clock stay small, for players that keep them in 32 bits.
+const CLOCK_ZERO_SECS: u64 = 1_767_225_600;
 
 /// Numbers for a pipeline of which nothing was kept: from the clock, so that they are above those of any run
-/// before, as long as segments last a tenth of a second on average.
+/// before, as long as segments last a second on average.
 fn from_clock() -> Numbering {
-    let tenths = Timestamp::now().as_millisecond().unsigned_abs() / 100;
-    Numbering { media_sequence: tenths, discontinuity_sequence: tenths / 10, target_duration_secs: 1 }
+    let now = Timestamp::now().as_second().unsigned_abs().saturating_sub(CLOCK_ZERO_SECS);
+    Numbering { media_sequence: now, discontinuity_sequence: now / 10, target_duration_secs: 1 }
 }
 
 fn ceil_secs(duration: Duration) -> u64 {

@@ -1,1 +1,23 @@
-//! plan
+//! The plan: what the files of a configuration say, typed, checked and comparable.
+//!
+//! Reading is pure: texts in, a [`Plan`] and every problem of every file out. A reload is a value too: [`settle`]
+//! gives what is in force after a change, [`diff`] what it changes.
+
+mod conflict;
+mod diff;
+mod later;
+mod model;
+mod pipeline;
+mod read;
+mod server;
+mod settle;
+mod show;
+mod stage;
+mod template;
+
+pub use diff::{Change, Diff, Part, ServerPart, apply, diff};
+pub use model::{PipelinePlan, Plan, StagePlan};
+pub use read::read;
+pub use server::{Admin, Limits, Log, LogFormat, Server, Tls};
+pub use settle::{Good, Settled, settle};
+pub use show::show;

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::{Ask, Reply};
 use crate::fault::Fault;
+pub use crate::media::ByteRange;
 
 /// The service that a source sends its exchanges through: the guarded client inside the stage's layers.
 /// Answers are whole and successful (2xx, or 304 to a conditional request); all else is a fault.
@@ -36,15 +37,6 @@ pub enum Class {
     Init,
     /// A decryption key.
     Key,
-}
-
-/// A byte range of an object: `length` bytes from `offset` on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ByteRange {
-    /// The first byte.
-    pub offset: u64,
-    /// How many bytes.
-    pub length: u64,
 }
 
 /// How long the waits beneath the layers may last.

@@ -8,6 +8,8 @@ use crate::conf::Node;
 pub enum Goods {
     /// Live media: windows of segments.
     Live,
+    /// A catalog: files with facts, served by range.
+    Catalog,
 }
 
 impl Goods {
@@ -15,6 +17,7 @@ impl Goods {
     pub fn word(self) -> &'static str {
         match self {
             Self::Live => "live media",
+            Self::Catalog => "a catalog of files",
         }
     }
 }
@@ -41,6 +44,17 @@ pub struct Doc {
     pub example: &'static str,
     /// Its arguments, properties and children.
     pub entries: &'static [Entry],
+}
+
+impl Doc {
+    /// The names of its properties and children, as they stand at the beginning of each entry's form.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.entries.iter().filter_map(|entry| {
+            let name = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '-';
+            let end = entry.form.find(|one| !name(one)).unwrap_or(entry.form.len());
+            entry.form.get(..end).filter(|name| !name.is_empty())
+        })
+    }
 }
 
 /// A kind of source.
@@ -111,4 +125,36 @@ pub struct Kinds {
     pub sinks: &'static [SinkKind],
     /// Middleware.
     pub layers: &'static [LayerKind],
+}
+
+impl Kinds {
+    /// The documentation of every kind with the family that it belongs to, in the order of the tables.
+    pub fn docs(&self) -> impl Iterator<Item = (&'static str, &'static Doc)> {
+        let sources = self.sources.iter().map(|kind| ("source", &kind.doc));
+        let buffers = self.buffers.iter().map(|kind| ("buffer", &kind.doc));
+        let sinks = self.sinks.iter().map(|kind| ("sink", &kind.doc));
+        let layers = self.layers.iter().map(|kind| ("layer", &kind.doc));
+        sources.chain(buffers).chain(sinks).chain(layers)
+    }
+
+    /// The names of all middleware.
+    pub fn layer_names(&self) -> Vec<&'static str> {
+        self.layers.iter().map(|kind| kind.doc.name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_an_entry_are_those_that_stand_in_kdl() {
+        const ENTRIES: &[Entry] = &[
+            Entry { form: "URL", about: "", default: "" },
+            Entry { form: "allow-hosts HOST...", about: "", default: "" },
+            Entry { form: "window=N", about: "", default: "" },
+        ];
+        let doc = Doc { name: "x", about: "", example: "", entries: ENTRIES };
+        assert_eq!(doc.names().collect::<Vec<_>>(), ["allow-hosts", "window"]);
+    }
 }

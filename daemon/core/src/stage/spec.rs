@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kdl::KdlNode;
+use url::Url;
 
 use super::{Serving, Upstream};
 pub use crate::conf::Reveal;
@@ -50,6 +51,11 @@ pub trait SourceSpec: Spec {
     /// Makes the source. Does no I/O: what can fail fails when it runs.
     fn build(&self, context: SourceContext) -> Box<dyn Source>;
 
+    /// The URL that the operator wrote, whose host may resolve anywhere; none where nothing is asked of an origin.
+    fn operator_url(&self) -> Option<&Url> {
+        None
+    }
+
     /// Hosts that what this source reads may lead to, besides public ones and its own.
     fn allowed_hosts(&self) -> &[String] {
         &[]
@@ -70,15 +76,15 @@ pub trait SinkSpec: Spec {
     fn path(&self) -> &str;
 
     /// The innermost service, without the layers.
-    fn build(&self, pipeline: Arc<Shared>) -> Serving;
+    fn build(&self, context: &LayerContext) -> Serving;
 }
 
-/// What a layer gets when it is built.
+/// What a sink or a layer gets when it is built.
 #[derive(Clone)]
 pub struct LayerContext {
     /// The pipeline, for waits on its state and for its name.
     pub pipeline: Arc<Shared>,
-    /// The stage, as `source 1 hls`.
+    /// The stage, as `source 1 hls`: the label of its metrics.
     pub stage: Arc<str>,
     /// The stage's counters.
     pub metrics: StageMetrics,

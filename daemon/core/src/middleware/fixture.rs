@@ -1,0 +1,179 @@
+//! What the tests of layers stand on: stacks read from KDL around a mock.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode};
+use prometheus::Registry;
+use tokio::task::{JoinHandle, yield_now};
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
+use tower_test::mock::{Handle, Mock};
+use url::Url;
+
+use super::LAYERS;
+use crate::conf::decode;
+use crate::event::Events;
+use crate::fault::Fault;
+use crate::metrics::Metrics;
+use crate::pipeline::{Bounds, Setup, Shared};
+use crate::port::{Ledger, Numbering};
+use crate::stage::{
+    Answer, Body, Class, Deadlines, Exchange, Freshness, LayerContext, LayerSpec, Provenance, Serving,
+    Upstream, Viewing,
+};
+
+struct NoLedger;
+
+impl Ledger for NoLedger {
+    fn load(&self, _: &str) -> Option<Numbering> {
+        None
+    }
+
+    fn store(&self, _: &str, _: Numbering) {}
+}
+
+/// Reads a layer; a problem fails the test.
+pub(super) fn layer(text: &str) -> Box<dyn LayerSpec> {
+    let name = text.split(' ').next().unwrap();
+    let kind = LAYERS.iter().find(|kind| kind.doc.name == name).unwrap();
+    let (spec, problems) = decode(text, kind.decode);
+    assert!(problems.is_empty(), "{text}: {problems:?}");
+    spec.flatten().unwrap()
+}
+
+pub(super) struct Bench {
+    pub(super) context: LayerContext,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        let metrics = Arc::new(Metrics::new(Registry::new()).unwrap()).pipeline("news");
+        let stage: Arc<str> = "stage".into();
+        let setup = Setup {
+            name: "news".into(),
+            metrics: metrics.clone(),
+            events: Events::default(),
+            ledger: Arc::new(NoLedger),
+        };
+        let pipeline = Arc::new(Shared::new(setup, Bounds { segments: 10, bytes: 1 << 20 }));
+        Self { context: LayerContext { pipeline, metrics: metrics.stage(&stage), stage } }
+    }
+
+    /// A source's stack, the first layer nearest the origin.
+    pub(super) fn upstream(&self, layers: &[&str]) -> (Upstream, Handle<Exchange, Answer>) {
+        let (mock, handle) = mock();
+        let wrap = |inner, text: &&str| layer(text).wrap_upstream(inner, &self.context);
+        (layers.iter().fold(mock, wrap), handle)
+    }
+
+    /// A sink's stack.
+    pub(super) fn serving(&self, layers: &[&str]) -> (Serving, Handle<Viewing, Response<Body>>) {
+        let (mock, handle) = mock();
+        let wrap = |inner, text: &&str| layer(text).wrap_serving(inner, &self.context);
+        (layers.iter().fold(mock, wrap), handle)
+    }
+
+    pub(super) fn ask(&self, upstream: &mut Upstream, exchange: Exchange) -> Asked<Answer> {
+        Asked(tokio::spawn(upstream.clone().oneshot(exchange)))
+    }
+
+    pub(super) fn view(&self, serving: &mut Serving, viewing: Viewing) -> Asked<Response<Body>> {
+        Asked(tokio::spawn(serving.clone().oneshot(viewing)))
+    }
+
+    /// Whether nothing reaches the mock before time moves.
+    pub(super) async fn is_idle<T, U>(&self, handle: &mut Handle<T, U>) -> bool {
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        futures_util::FutureExt::now_or_never(handle.next_request()).is_none()
+    }
+}
+
+/// A request under way on a task of its own.
+pub(super) struct Asked<T>(JoinHandle<Result<T, Fault>>);
+
+impl<T> Asked<T> {
+    /// The fault that it must end with.
+    pub(super) async fn fault(self) -> Fault {
+        self.await.err().unwrap()
+    }
+
+    /// Goes away before the answer.
+    pub(super) async fn leave(self) {
+        self.0.abort();
+        assert!(self.0.await.is_err());
+    }
+}
+
+impl<T> Future for Asked<T> {
+    type Output = Result<T, Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(Result::unwrap)
+    }
+}
+
+fn mock<T: Send + 'static, U: Send + 'static>() -> (BoxCloneSyncService<T, U, Fault>, Handle<T, U>)
+where
+    Mock<T, U>: Service<T, Response = U, Error = tower::BoxError>,
+    <Mock<T, U> as Service<T>>::Future: Send,
+{
+    let (mock, handle) = tower_test::mock::pair::<T, U>();
+    (
+        BoxCloneSyncService::new(mock.map_err(|error: tower::BoxError| *error.downcast::<Fault>().unwrap())),
+        handle,
+    )
+}
+
+pub(super) fn segment(name: &str) -> Exchange {
+    Exchange {
+        url: Url::parse("http://origin.example/").unwrap().join(name).unwrap(),
+        provenance: Provenance::Learned,
+        class: Class::Segment,
+        range: None,
+        headers: Arc::default(),
+        validators: HeaderMap::new(),
+        deadlines: Deadlines::default(),
+    }
+}
+
+pub(super) fn playlist(name: &str) -> Exchange {
+    Exchange { class: Class::Playlist, ..segment(name) }
+}
+
+pub(super) fn answer(body: &'static str) -> Answer {
+    Answer {
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+        body: Bytes::from_static(body.as_bytes()),
+        url: Url::parse("http://origin.example/").unwrap(),
+        first_byte: Duration::ZERO,
+        total: Duration::ZERO,
+        freshness: Freshness::Origin,
+    }
+}
+
+pub(super) fn viewing() -> Viewing {
+    viewing_from(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+pub(super) fn viewing_from(client: IpAddr) -> Viewing {
+    Viewing {
+        method: Method::GET,
+        rest: "index.m3u8".into(),
+        bare: false,
+        query: None,
+        headers: HeaderMap::new(),
+        client,
+    }
+}
+
+pub(super) fn page(body: &'static str) -> Response<Body> {
+    Response::new(Body::from(Bytes::from_static(body.as_bytes())))
+}

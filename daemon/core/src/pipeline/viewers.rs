@@ -1,0 +1,88 @@
+//! Who watches a sink: an address and user agent that asked within three target durations.
+
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use papaya::HashMap;
+use tokio::time::Instant;
+
+use crate::metrics::SinkMetrics;
+
+/// Beyond this many at once, new ones are served and not counted: a flood of forged user agents stays bounded.
+const MOST: usize = 100_000;
+
+/// The viewers of one sink. Lives as long as the pipeline, over changes of the sink's settings.
+pub struct Viewers {
+    /// What the sink counts.
+    pub metrics: SinkMetrics,
+    seen: HashMap<u64, AtomicU64>,
+    hasher: RandomState,
+    start: Instant,
+}
+
+impl Viewers {
+    /// Nobody yet.
+    pub fn new(metrics: SinkMetrics) -> Self {
+        Self { metrics, seen: HashMap::new(), hasher: RandomState::new(), start: Instant::now() }
+    }
+
+    /// A viewer asked for something.
+    pub fn saw(&self, client: IpAddr, user_agent: Option<&[u8]>) {
+        let mut hasher = self.hasher.build_hasher();
+        client.hash(&mut hasher);
+        user_agent.hash(&mut hasher);
+        let now = self.now_ms();
+        let seen = self.seen.pin();
+        match seen.get(&hasher.finish()) {
+            Some(last) => last.store(now, Ordering::Relaxed),
+            None if seen.len() < MOST => {
+                seen.insert(hasher.finish(), AtomicU64::new(now));
+                self.metrics.viewers.inc();
+            }
+            None => tracing::debug!("more viewers than are counted"),
+        }
+    }
+
+    /// Forgets those who did not ask for `idle`. Called every second by the pipeline.
+    pub fn sweep(&self, idle: Duration) {
+        let oldest = self.now_ms().saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
+        let seen = self.seen.pin();
+        seen.retain(|_, last| last.load(Ordering::Relaxed) >= oldest);
+        self.metrics.viewers.set(i64::try_from(seen.len()).unwrap_or(i64::MAX));
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.seen.len()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_viewer_is_an_address_and_user_agent_seen_lately() {
+        let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap()).pipeline("news");
+        let viewers = Viewers::new(metrics.sink("hls"));
+        let client = IpAddr::from([192, 0, 2, 1]);
+        viewers.saw(client, Some(b"vlc"));
+        viewers.saw(client, Some(b"vlc"));
+        viewers.saw(client, Some(b"hls.js"));
+        assert_eq!((viewers.count(), viewers.metrics.viewers.get()), (2, 2));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        viewers.saw(client, Some(b"vlc"));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        viewers.sweep(Duration::from_secs(6));
+        assert_eq!((viewers.count(), viewers.metrics.viewers.get()), (1, 1));
+    }
+}

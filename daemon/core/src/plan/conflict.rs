@@ -1,0 +1,76 @@
+//! What cannot stand together: two pipelines of one name, two sinks on one path or one inside the other's.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::conf::{Code, Place, Problem};
+
+/// The names and paths that are taken, with where.
+#[derive(Default)]
+pub(super) struct Taken {
+    names: BTreeMap<String, Place>,
+    paths: BTreeMap<String, Place>,
+}
+
+impl Taken {
+    /// Takes the name of a pipeline.
+    pub(super) fn name(&mut self, name: &str, place: Place) -> Option<Problem> {
+        if let Some(first) = self.names.get(name) {
+            let message = format!("two pipelines have the name `{name}`");
+            return Some(conflict(place, first, message, "rename one of them"));
+        }
+        self.names.insert(name.to_owned(), place);
+        None
+    }
+
+    /// Takes the path of a sink.
+    pub(super) fn path(&mut self, path: &str, place: Place) -> Option<Problem> {
+        if let Some(first) = self.paths.get(path) {
+            let message = format!("two sinks are on the path {path}");
+            return Some(conflict(place, first, message, "give each a path of its own"));
+        }
+        let mut outer = path;
+        while let Some((prefix, _)) = outer.rsplit_once('/') {
+            outer = prefix;
+            if let Some(first) = self.paths.get(outer) {
+                let message = format!("the path {path} lies within the path {outer} of another sink");
+                return Some(conflict(place, first, message, "give each a path of its own"));
+            }
+        }
+        let inside = format!("{path}/");
+        let after = self.paths.range::<str, _>((Bound::Included(inside.as_str()), Bound::Unbounded)).next();
+        if let Some((inner, first)) = after.filter(|(inner, _)| inner.starts_with(&inside)) {
+            let message = format!("the path {inner} of another sink lies within the path {path}");
+            return Some(conflict(place, first, message, "give each a path of its own"));
+        }
+        self.paths.insert(path.to_owned(), place);
+        None
+    }
+}
+
+fn conflict(place: Place, first: &Place, message: String, help: &str) -> Problem {
+    let again = Place { label: "again".into(), ..place };
+    let first = Place { label: "first".into(), ..first.clone() };
+    Problem::new(Code::Conflict, again, message).help(help).and(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::conf::File;
+
+    #[test]
+    fn paths_conflict_when_equal_or_nested_and_not_when_they_only_begin_alike() {
+        let file = Arc::new(File { name: "a.kdl".into(), text: "".into() });
+        let mut taken = Taken::default();
+        let mut free = |path: &str| taken.path(path, Place::new(file.clone(), 0..0, "")).is_none();
+        assert!(free("/live/news"));
+        assert!(free("/live/news-2"));
+        assert!(free("/live/news.ts"));
+        assert!(!free("/live/news"));
+        assert!(!free("/live/news/hd"));
+        assert!(!free("/live"));
+    }
+}

@@ -1,0 +1,117 @@
+//! The sink kind `hls`: serves a pipeline's windows as HLS (RFC 8216), with a small play page.
+
+mod object;
+mod page;
+mod playlist;
+mod serve;
+
+use kdl::KdlNode;
+use sluice_core::conf::{Node, Shown};
+use sluice_core::stage::{Configured, Doc, Entry, Goods, LayerContext, Reveal, Serving, SinkKind, SinkSpec};
+use tower::util::BoxCloneSyncService;
+
+use serve::Serve;
+
+/// The kind.
+pub(crate) const HLS: SinkKind = SinkKind {
+    doc: Doc {
+        name: "hls",
+        about: "Serves HLS under a path: PATH/index.m3u8 for players, PATH/ with a play page for people.",
+        example: r#"sink "hls" path="/live/news" window=6 player=#true"#,
+        entries: &[
+            Entry {
+                form: "path=\"/live/NAME\"",
+                about: "The prefix of everything that it serves.",
+                default: "",
+            },
+            Entry {
+                form: "window=N",
+                about: "Segments in a playlist, 3 to 10000. Older ones can be fetched while the buffer has them.",
+                default: "6",
+            },
+            Entry {
+                form: "player=#true",
+                about: "Whether PATH/ is a play page; without it, it leads to index.m3u8.",
+                default: "#true",
+            },
+        ],
+    },
+    takes: Goods::Live,
+    decode,
+};
+
+/// A configured `hls` sink.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Hls {
+    path: String,
+    window: usize,
+    player: bool,
+}
+
+fn decode(node: &Node<'_>) -> Option<Box<dyn SinkSpec>> {
+    let path = node.required_property::<String>("path");
+    let window = node.property_within("window", 3..=10_000);
+    let player = node.property::<bool>("player");
+    let path = path?;
+    if !is_mount(&path) {
+        let help =
+            "a path starts with a slash, does not end with one, and holds letters, digits and - _ . ~ /";
+        node.problem_at("path", "nothing can be served under this path", help);
+        return None;
+    }
+    Some(Box::new(Hls { path, window: window.unwrap_or(6), player: player.unwrap_or(true) }))
+}
+
+/// Whether requests can be told apart by this path as it is written, without percent-encoding.
+fn is_mount(path: &str) -> bool {
+    let plain = |segment: &str| {
+        !segment.is_empty()
+            && segment != "."
+            && segment != ".."
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
+    };
+    path.strip_prefix('/').is_some_and(|path| path.split('/').all(plain))
+}
+
+impl Configured for Hls {
+    fn kind(&self) -> &'static str {
+        "hls"
+    }
+
+    fn show(&self, _: Reveal) -> KdlNode {
+        let shown = Shown::new("sink").argument("hls").property("path", self.path.as_str());
+        shown.property("window", self.window).property("player", self.player).into()
+    }
+}
+
+impl SinkSpec for Hls {
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn build(&self, context: &LayerContext) -> Serving {
+        BoxCloneSyncService::new(Serve::new(self, context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_mount;
+
+    #[test]
+    fn a_mount_is_a_plain_absolute_path() {
+        for (path, good) in [
+            ("/live/news", true),
+            ("/news.hd", true),
+            ("live", false),
+            ("/live/", false),
+            ("/", false),
+            ("/a//b", false),
+            ("/a/../b", false),
+            ("/caf\u{e9}", false),
+            ("/a%20b", false),
+        ] {
+            assert_eq!(is_mount(path), good, "{path}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The play page, and the player that it loads.
+
+use std::io::Write;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// hls.js 1.7.4 (Apache-2.0), as published in its npm package, without the reference to its source map.
+const PLAYER: &[u8] = include_bytes!("player/hls-1.7.4.min.js");
+/// The name carries the version, so that it may be kept for ever.
+pub(super) const PLAYER_NAME: &str = "hls-1.7.4.min.js";
+const PAGE: &str = include_str!("player/page.html");
+
+/// The player, compressed; none where compression failed.
+pub(super) fn player_gzip() -> Option<Bytes> {
+    static GZIP: OnceLock<Option<Bytes>> = OnceLock::new();
+    let compress = || {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(PLAYER).ok()?;
+        encoder.finish().ok().map(Bytes::from)
+    };
+    GZIP.get_or_init(compress).clone()
+}
+
+/// The player as it is.
+pub(super) fn player() -> Bytes {
+    Bytes::from_static(PLAYER)
+}
+
+/// The page for a pipeline. Its name holds letters, digits, dashes and slashes, and is escaped all the same.
+pub(super) fn page(name: &str) -> String {
+    let escaped = name.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+    PAGE.replace("{name}", &escaped).replace("{player}", PLAYER_NAME)
+}

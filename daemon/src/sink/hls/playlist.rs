@@ -1,0 +1,122 @@
+//! Playlists, rendered once for each change and shared by every request.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::HeaderValue;
+use sluice_core::fault::{Fault, FaultKind};
+use sluice_core::media::playlist::render::{self, MediaOptions};
+use sluice_core::pipeline::{Rendition, RenditionSet, Snapshot};
+
+/// A text as it is served, plain and compressed.
+pub(super) struct Rendered {
+    /// The window's version that it shows.
+    version: u64,
+    pub(super) plain: Bytes,
+    pub(super) gzip: Bytes,
+    pub(super) etag: HeaderValue,
+    pub(super) etag_gzip: HeaderValue,
+    pub(super) cache_control: HeaderValue,
+}
+
+/// The playlist of one rendition.
+pub(super) struct MediaPlaylist {
+    rendition: Arc<Rendition>,
+    rendered: ArcSwapOption<Rendered>,
+    rendering: Mutex<()>,
+}
+
+impl MediaPlaylist {
+    pub(super) fn new(rendition: Arc<Rendition>) -> Self {
+        Self { rendition, rendered: ArcSwapOption::empty(), rendering: Mutex::new(()) }
+    }
+
+    pub(super) fn rendition(&self) -> &Rendition {
+        &self.rendition
+    }
+
+    /// The playlist now. Rendered by the first request after a change; the others wait for it, microseconds.
+    pub(super) fn current(
+        &self,
+        set: &RenditionSet,
+        epoch: &str,
+        window: usize,
+    ) -> Result<Arc<Rendered>, Fault> {
+        if let Some(rendered) = self.known() {
+            return Ok(rendered);
+        }
+        let _one_at_a_time = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rendered) = self.known() {
+            return Ok(rendered);
+        }
+        let snapshot = self.rendition.window.snapshot();
+        let rendered = Arc::new(render(&snapshot, set, epoch, window)?);
+        self.rendered.store(Some(rendered.clone()));
+        Ok(rendered)
+    }
+
+    fn known(&self) -> Option<Arc<Rendered>> {
+        let version = self.rendition.window.version();
+        self.rendered.load_full().filter(|rendered| rendered.version == version)
+    }
+}
+
+/// A player needs three segments to start (RFC 8216, 6.3.3); until they are there the stream is starting.
+const FIRST_SEGMENTS: usize = 3;
+
+fn render(snapshot: &Snapshot, set: &RenditionSet, epoch: &str, window: usize) -> Result<Rendered, Fault> {
+    let segments = &snapshot.segments;
+    if segments.len() < FIRST_SEGMENTS && !(snapshot.ended && !segments.is_empty()) {
+        return Err(Fault::new(FaultKind::Starting).after(Duration::from_secs(1)));
+    }
+    let options = MediaOptions {
+        target_duration: set.target_duration(),
+        independent_segments: set.independent_segments,
+        ended: snapshot.ended,
+        epoch,
+    };
+    let newest = segments.get(segments.len().saturating_sub(window)..).unwrap_or_default();
+    let text = render::media(newest, &options);
+    // at most half a target duration, so that a cache between never makes a player late
+    let max_age = set.target_duration().as_secs() / 2;
+    Rendered::new(text, snapshot.version, &format!("{epoch}-{}", snapshot.version), max_age)
+}
+
+impl Rendered {
+    /// The multivariant playlist; it changes only with the renditions.
+    pub(super) fn multivariant(set: &RenditionSet, epoch: &str) -> Result<Self, Fault> {
+        let specs: Vec<_> = set.renditions.iter().map(|rendition| rendition.spec.clone()).collect();
+        let text = render::multivariant(
+            &specs,
+            |spec| format!("{}/index.m3u8", spec.name),
+            set.independent_segments,
+        );
+        let max_age = set.target_duration().as_secs() / 2;
+        Self::new(text, 0, &format!("{epoch}-all"), max_age)
+    }
+
+    fn new(text: String, version: u64, tag: &str, max_age_secs: u64) -> Result<Self, Fault> {
+        let internal = |what: &'static str| Fault::new(FaultKind::Internal(what.into()));
+        let header =
+            |text: String| HeaderValue::try_from(text).map_err(|error| internal("a header").because(error));
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text.as_bytes()).map_err(|error| internal("compression").because(error))?;
+        let gzip = encoder.finish().map_err(|error| internal("compression").because(error))?;
+        Ok(Self {
+            version,
+            plain: text.into(),
+            gzip: gzip.into(),
+            etag: header(format!("\"{tag}\""))?,
+            etag_gzip: header(format!("\"{tag}-gzip\""))?,
+            cache_control: header(match max_age_secs {
+                0 => "no-cache".to_owned(),
+                secs => format!("max-age={secs}"),
+            })?,
+        })
+    }
+}

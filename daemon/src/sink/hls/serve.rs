@@ -1,0 +1,208 @@
+//! Answers the requests under one mount.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use futures_util::future::{Ready, ready};
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    LOCATION, USER_AGENT, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use sluice_core::fault::{Fault, FaultKind};
+use sluice_core::pipeline::{RenditionSet, Shared, Viewers};
+use sluice_core::stage::{Body, LayerContext, Viewing};
+use tower::Service;
+
+use super::Hls;
+use super::object::{Object, matches};
+use super::page;
+use super::playlist::{MediaPlaylist, Rendered};
+
+const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const VARY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
+
+/// The innermost service of an `hls` sink. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Serve {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pipeline: Arc<Shared>,
+    viewers: Arc<Viewers>,
+    window: usize,
+    player: bool,
+    last_segment_of_path: String,
+    views: ArcSwapOption<Views>,
+}
+
+/// What is rendered for one set of renditions.
+struct Views {
+    set: Arc<RenditionSet>,
+    /// None where there is one rendition only: its playlist is the index.
+    multivariant: Option<Rendered>,
+    playlists: Vec<MediaPlaylist>,
+}
+
+impl Serve {
+    pub(super) fn new(spec: &Hls, context: &LayerContext) -> Self {
+        let pipeline = context.pipeline.clone();
+        let viewers = pipeline.viewers_of(&context.stage);
+        let last_segment_of_path = spec.path.rsplit('/').next().unwrap_or_default().to_owned();
+        let (window, player, views) = (spec.window, spec.player, ArcSwapOption::empty());
+        Self { inner: Arc::new(Inner { pipeline, viewers, window, player, last_segment_of_path, views }) }
+    }
+}
+
+impl Service<Viewing> for Serve {
+    type Response = Response<Body>;
+    type Error = Fault;
+    type Future = Ready<Result<Response<Body>, Fault>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, viewing: Viewing) -> Self::Future {
+        ready(self.inner.answer(&viewing))
+    }
+}
+
+impl Inner {
+    fn answer(&self, viewing: &Viewing) -> Result<Response<Body>, Fault> {
+        if !matches!(viewing.method, Method::GET | Method::HEAD) {
+            return Err(Fault::new(FaultKind::Method));
+        }
+        if viewing.bare {
+            return redirect(&format!("{}/", self.last_segment_of_path), viewing.query.as_deref());
+        }
+        match viewing.rest.as_str() {
+            "" if self.player => return Ok(html(page::page(&self.pipeline.name))),
+            "" => return redirect("index.m3u8", viewing.query.as_deref()),
+            page::PLAYER_NAME if self.player => return Ok(player(&viewing.headers)),
+            _ => {}
+        }
+        let views = self.views()?;
+        let agent = viewing.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+        let response = self.media(&views, viewing)?;
+        self.viewers.saw(viewing.client, agent);
+        Ok(response.map(|body| body.counted(self.viewers.metrics.bytes.clone())))
+    }
+
+    fn media(&self, views: &Views, viewing: &Viewing) -> Result<Response<Body>, Fault> {
+        let epoch = &self.pipeline.epoch;
+        let (playlist, name) = match (&views.multivariant, views.playlists.as_slice()) {
+            (None, [only]) => (only, viewing.rest.as_str()),
+            (Some(multivariant), _) if viewing.rest == "index.m3u8" => {
+                let first = views.playlists.first().ok_or_else(not_found)?;
+                first.current(&views.set, epoch, self.window)?; // a ladder without segments is still starting
+                return Ok(text(multivariant, &viewing.headers));
+            }
+            (_, playlists) => {
+                let (rendition, name) = viewing.rest.split_once('/').ok_or_else(not_found)?;
+                let named = playlists.iter().find(|playlist| playlist.rendition().spec.name == rendition);
+                (named.ok_or_else(not_found)?, name)
+            }
+        };
+        if name == "index.m3u8" {
+            return Ok(text(&*playlist.current(&views.set, epoch, self.window)?, &viewing.headers));
+        }
+        let snapshot = playlist.rendition().window.snapshot();
+        Object::find(&snapshot, epoch, name)?.answer(name, &viewing.headers)
+    }
+
+    /// The views of the renditions that are served now.
+    fn views(&self) -> Result<Arc<Views>, Fault> {
+        let starting = || Fault::new(FaultKind::Starting).after(Duration::from_secs(1));
+        let set = self.pipeline.renditions().ok_or_else(starting)?;
+        if let Some(views) = self.views.load_full().filter(|views| Arc::ptr_eq(&views.set, &set)) {
+            return Ok(views);
+        }
+        let many = set.renditions.len() > 1;
+        let multivariant = many.then(|| Rendered::multivariant(&set, &self.pipeline.epoch)).transpose()?;
+        let playlists =
+            set.renditions.iter().map(|rendition| MediaPlaylist::new(rendition.clone())).collect();
+        let views = Arc::new(Views { set, multivariant, playlists });
+        self.views.store(Some(views.clone()));
+        Ok(views)
+    }
+}
+
+fn not_found() -> Fault {
+    Fault::new(FaultKind::NotFound)
+}
+
+/// A playlist, compressed for those who take it.
+fn text(rendered: &Rendered, asked: &HeaderMap) -> Response<Body> {
+    let gzip = takes_gzip(asked);
+    let (bytes, etag) =
+        if gzip { (&rendered.gzip, &rendered.etag_gzip) } else { (&rendered.plain, &rendered.etag) };
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.reserve(6);
+    headers.insert(ETAG, etag.clone());
+    headers.insert(CACHE_CONTROL, rendered.cache_control.clone());
+    headers.insert(VARY, VARY_ENCODING);
+    if asked.get(IF_NONE_MATCH).is_some_and(|known| matches(known, etag)) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    headers.insert(CONTENT_TYPE, PLAYLIST);
+    headers.insert(CONTENT_LENGTH, bytes.len().into());
+    if gzip {
+        headers.insert(CONTENT_ENCODING, GZIP);
+    }
+    response.map(|_| Body::from(bytes.clone()))
+}
+
+/// Whether Accept-Encoding has gzip, and not with q=0 (RFC 9110, 12.5.3).
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let accepted = asked.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        name.trim().eq_ignore_ascii_case("gzip")
+            && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+    })
+}
+
+fn html(page: String) -> Response<Body> {
+    let bytes = Bytes::from(page);
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(CONTENT_LENGTH, bytes.len().into());
+    response.map(|_| Body::from(bytes))
+}
+
+fn player(asked: &HeaderMap) -> Response<Body> {
+    let gzip = takes_gzip(asked).then(page::player_gzip).flatten();
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    headers.insert(VARY, VARY_ENCODING);
+    if gzip.is_some() {
+        headers.insert(CONTENT_ENCODING, GZIP);
+    }
+    let bytes = gzip.unwrap_or_else(page::player);
+    headers.insert(CONTENT_LENGTH, bytes.len().into());
+    response.map(|_| Body::from(bytes))
+}
+
+/// A relative redirect, which also holds behind a proxy that adds a prefix.
+fn redirect(to: &str, query: Option<&str>) -> Result<Response<Body>, Fault> {
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let location = HeaderValue::try_from(format!("{to}{query}"))
+        .map_err(|error| Fault::new(FaultKind::BadRequest("the query".into())).because(error))?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(LOCATION, location);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+    Ok(response)
+}

@@ -1,0 +1,234 @@
+//! Following one media playlist: polls, fetches ahead, delivers in order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use http::HeaderMap;
+use sluice_core::fault::{Fault, FaultKind};
+use sluice_core::media::playlist::{Key, MediaPlaylist, Playlist, Variables};
+use sluice_core::media::{Container, Media};
+use sluice_core::pipeline::{Feed, Writer};
+use tokio::time::{Instant, MissedTickBehavior};
+use url::Url;
+
+use super::cursor::{Cursor, Step};
+use super::fetch::{Fetched, Fetcher, unsupported};
+use super::ladder::Ladder;
+use super::origin::{Origin, Polled};
+
+/// Polls that fail are repeated after this, doubling.
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(8);
+const SHORTEST_POLL: Duration = Duration::from_millis(200);
+
+/// One rendition as it is followed.
+pub(super) struct Follower {
+    pub(super) at: usize,
+    pub(super) url: Url,
+    pub(super) variables: Variables,
+    pub(super) origin: Origin,
+    pub(super) feed: Feed,
+    pub(super) writer: Writer,
+    pub(super) ladder: Arc<Ladder>,
+    pub(super) cursor: Cursor,
+    pub(super) parallel: usize,
+    /// The container before the first segment tells: gaps need one.
+    pub(super) container: Option<Container>,
+    /// For a stream that has ended before it starts: it is played from here in real time.
+    pub(super) paced_from: Option<Instant>,
+}
+
+/// What changes while following.
+struct Progress {
+    pending: VecDeque<Step>,
+    fetching: FuturesOrdered<BoxFuture<'static, Result<Fetched, Fault>>>,
+    fetcher: Arc<Fetcher>,
+    /// The start and number of the last segment given out.
+    last: Option<(u32, u64, u64)>,
+    ended: bool,
+    target: Duration,
+    played: Duration,
+    changed: Instant,
+    stale_reported: Instant,
+    failures: u32,
+}
+
+type Poll = BoxFuture<'static, Result<Option<Polled>, Fault>>;
+
+impl Follower {
+    /// Follows until the playlist ends. `first` is the playlist as it was loaded to choose the start.
+    ///
+    /// # Errors
+    /// What will not pass by waiting: encryption that is not supported, a newer run in charge.
+    pub(super) async fn follow(mut self, first: MediaPlaylist, validators: HeaderMap) -> Result<(), Fault> {
+        let fetcher = Arc::new(Fetcher::new(self.origin.clone(), self.feed.clone()));
+        let now = Instant::now();
+        let mut progress = Progress {
+            pending: VecDeque::new(),
+            fetching: FuturesOrdered::new(),
+            fetcher,
+            last: None,
+            ended: false,
+            target: first.target_duration,
+            played: Duration::ZERO,
+            changed: now,
+            stale_reported: now,
+            failures: 0,
+        };
+        let mut validators = validators;
+        self.take(&mut progress, &first)?;
+        let mut poll = self.poll(progress.target / 2, validators.clone());
+        let mut ticks = tokio::time::interval(progress.target.max(SHORTEST_POLL) / 2);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            self.start_fetches(&mut progress);
+            if progress.ended && progress.fetching.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                Some(fetched) = progress.fetching.next() => self.deliver(&mut progress, fetched?).await?,
+                polled = &mut poll, if !progress.ended => {
+                    let wait = self.polled(&mut progress, polled, &mut validators)?;
+                    poll = self.poll(wait, validators.clone());
+                }
+                _ = ticks.tick() => self.fill(&mut progress)?,
+            }
+        }
+    }
+
+    fn poll(&self, wait: Duration, validators: HeaderMap) -> Poll {
+        let (origin, url, variables) = (self.origin.clone(), self.url.clone(), self.variables.clone());
+        Box::pin(async move {
+            tokio::time::sleep(wait).await;
+            origin.playlist(&url, validators, &variables).await
+        })
+    }
+
+    /// Takes in what a poll brought; gives the wait before the next one.
+    fn polled(
+        &mut self,
+        progress: &mut Progress,
+        polled: Result<Option<Polled>, Fault>,
+        validators: &mut HeaderMap,
+    ) -> Result<Duration, Fault> {
+        self.feed.beat();
+        let outcome = polled.and_then(|polled| {
+            let Some(polled) = polled else { return Ok(None) };
+            *validators = polled.validators;
+            match (polled.playlist, polled.stale) {
+                (Playlist::Media(playlist), None) => Ok(Some(playlist)),
+                (Playlist::Media(_), Some(fault)) => Err(fault),
+                (Playlist::Multivariant(_), _) => {
+                    Err(Fault::malformed("a multivariant playlist in place of a media playlist"))
+                }
+            }
+        });
+        let wait = match outcome {
+            Ok(playlist) => {
+                progress.failures = 0;
+                if let Some(playlist) = playlist {
+                    self.take(progress, &playlist)?;
+                }
+                (progress.target / 2).max(SHORTEST_POLL)
+            }
+            Err(fault) => {
+                self.feed.fault(&fault);
+                let backoff = FIRST_BACKOFF.saturating_mul(1 << progress.failures.min(8));
+                progress.failures += 1;
+                backoff.max(fault.retry_after.unwrap_or_default()).min(LONGEST_BACKOFF)
+            }
+        };
+        self.watch_age(progress);
+        Ok(wait)
+    }
+
+    /// Queues what is new in `playlist`.
+    fn take(&mut self, progress: &mut Progress, playlist: &MediaPlaylist) -> Result<(), Fault> {
+        if let Some(key) = playlist.entries.iter().rev().find_map(|entry| entry.key.as_deref())
+            && matches!(key, Key::Unsupported(_))
+        {
+            return Err(unsupported(key));
+        }
+        progress.target = playlist.target_duration.max(Duration::from_secs(1));
+        progress.ended = playlist.ended;
+        if let Some(oldest) = playlist.entries.first() {
+            progress.fetcher.oldest.send_replace(oldest.sequence);
+        }
+        let steps = self.cursor.advance(playlist, Instant::now());
+        if !steps.is_empty() {
+            progress.changed = Instant::now();
+            progress.stale_reported = progress.changed;
+        }
+        progress.pending.extend(steps);
+        Ok(())
+    }
+
+    fn watch_age(&self, progress: &mut Progress) {
+        self.writer.playlist_age(progress.changed.elapsed());
+        if progress.stale_reported.elapsed() >= 3 * progress.target {
+            progress.stale_reported = Instant::now();
+            self.feed.fault(&Fault::new(FaultKind::Stale));
+        }
+    }
+
+    fn start_fetches(&self, progress: &mut Progress) {
+        while progress.fetching.len() < self.parallel
+            && let Some(step) = progress.pending.pop_front()
+        {
+            progress.fetching.push_back(Box::pin(progress.fetcher.clone().fetch(step, progress.target)));
+        }
+    }
+
+    async fn deliver(&mut self, progress: &mut Progress, fetched: Fetched) -> Result<(), Fault> {
+        let Fetched { step, media } = fetched;
+        if progress.last.is_some_and(|(start, number, _)| (step.start, step.number) <= (start, number)) {
+            return Ok(()); // a gap was given out in its place
+        }
+        if let Some(start) = self.paced_from {
+            let lead = 3 * progress.target;
+            tokio::time::sleep_until(start + progress.played.saturating_sub(lead)).await;
+        }
+        progress.last = Some((step.start, step.number, step.era));
+        let Some(media) = media else {
+            let duration = step.entry.map_or(progress.target, |entry| entry.duration);
+            self.ladder.moved(self.at, duration);
+            progress.played += duration;
+            return self.append_gap(step.era, duration);
+        };
+        progress.played += media.duration;
+        self.container = Some(media.container.clone());
+        self.ladder.moved(self.at, media.duration);
+        self.writer.append(media)
+    }
+
+    /// Gives out the gaps that are owed to the other renditions.
+    fn fill(&mut self, progress: &mut Progress) -> Result<(), Fault> {
+        while !progress.ended && self.ladder.owes(self.at, progress.target) {
+            let Some((start, number, era)) = progress.last else { return Ok(()) };
+            progress.last = Some((start, number + 1, era));
+            self.cursor.skip(number + 1);
+            self.ladder.filled(self.at, progress.target);
+            self.append_gap(era, progress.target)?;
+        }
+        Ok(())
+    }
+
+    /// A gap before the first segment has no place: nobody waits for it.
+    fn append_gap(&self, era: u64, duration: Duration) -> Result<(), Fault> {
+        let Some(container) = self.container.clone() else { return Ok(()) };
+        let gap = Media {
+            duration,
+            era,
+            gap: true,
+            program_date_time: None,
+            container,
+            origin: None,
+            parts: Vec::new(),
+        };
+        self.writer.append(gap)
+    }
+}

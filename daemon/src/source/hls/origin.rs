@@ -1,0 +1,82 @@
+//! The origin as a source asks it: playlists, and whole objects.
+
+use std::sync::Arc;
+
+use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::{HeaderMap, StatusCode};
+use sluice_core::fault::Fault;
+use sluice_core::media::playlist::{self, Playlist, Variables};
+use sluice_core::stage::{Answer, ByteRange, Class, Deadlines, Exchange, Freshness, Provenance, Upstream};
+use tower::ServiceExt;
+use url::Url;
+
+/// Asks through the stage's layers.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub(super) upstream: Upstream,
+    pub(super) headers: Arc<HeaderMap>,
+    pub(super) operator_url: Url,
+}
+
+/// A playlist with what the next poll needs.
+pub(super) struct Polled {
+    pub(super) playlist: Playlist,
+    /// For the next conditional request.
+    pub(super) validators: HeaderMap,
+    /// The fault because of which a cache served an old copy.
+    pub(super) stale: Option<Fault>,
+}
+
+impl Origin {
+    /// Asks for a playlist; `None` when it has not changed since `validators`.
+    pub(super) async fn playlist(
+        &self,
+        url: &Url,
+        validators: HeaderMap,
+        variables: &Variables,
+    ) -> Result<Option<Polled>, Fault> {
+        let answer = self.ask(url, Class::Playlist, None, validators).await?;
+        if answer.status == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        let playlist = playlist::parse(&answer.body, &answer.url, variables)?;
+        let mut validators = HeaderMap::new();
+        for (from, to) in [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)] {
+            if let Some(value) = answer.headers.get(from) {
+                validators.insert(to, value.clone());
+            }
+        }
+        let stale = if let Freshness::Stale(fault) = answer.freshness { Some(fault) } else { None };
+        Ok(Some(Polled { playlist, validators, stale }))
+    }
+
+    /// Asks for a whole object.
+    pub(super) async fn object(
+        &self,
+        url: &Url,
+        class: Class,
+        range: Option<ByteRange>,
+    ) -> Result<Answer, Fault> {
+        self.ask(url, class, range, HeaderMap::new()).await
+    }
+
+    async fn ask(
+        &self,
+        url: &Url,
+        class: Class,
+        range: Option<ByteRange>,
+        validators: HeaderMap,
+    ) -> Result<Answer, Fault> {
+        let own = url.host() == self.operator_url.host();
+        let exchange = Exchange {
+            url: url.clone(),
+            provenance: if own { Provenance::Operator } else { Provenance::Learned },
+            class,
+            range,
+            headers: self.headers.clone(),
+            validators,
+            deadlines: Deadlines::default(),
+        };
+        self.upstream.clone().oneshot(exchange).await
+    }
+}

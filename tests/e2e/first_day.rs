@@ -1,0 +1,125 @@
+//! What an operator meets on the first day.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use sluice_harness::{Pace, Viewer, eventually, within};
+
+use super::{SOON, Stage, relay, setup};
+
+/// The exit status of a configuration with problems (sysexits.h, EX_CONFIG).
+const EX_CONFIG: i32 = 78;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_ends_the_start_with_its_address() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (status, log) = setup().listen(&address).start_in_vain().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains(&address), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_problem_of_every_file_is_named_and_the_exit_status_is_78() {
+    let good = relay("news", "http://127.0.0.1:9/index.m3u8", "");
+    let setup = setup()
+        .file("a.kdl", &good.replace("source", "sauce"))
+        .file("b.kdl", &good.replace("window=12", "window=1200000").replace("news", "other"));
+    let (status, log) = setup.start_in_vain().await;
+    assert_eq!(status.code(), Some(EX_CONFIG), "{log}");
+    for words in ["a.kdl", "sauce", "b.kdl", "window"] {
+        assert!(log.contains(words), "{words} is missing in {log}");
+    }
+    let output = setup.command(&["check", "--format", "json", "conf.d"]).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(EX_CONFIG));
+    let problems: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(problems.to_string().contains("sauce"), "{problems}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_lets_viewers_finish_their_bodies() {
+    let live = sluice_harness::origin::Live::with_size("a", 1_200_000);
+    let mut stage = Stage::with(setup().server("drain \"8s\""), live, "").await;
+    let slow = Viewer::new(stage.sluice.viewers, "/live/news/index.m3u8").pace(Pace::Slow(600_000));
+    let mut viewing = slow.watch();
+    viewing.takes(1, SOON).await;
+    // a body is in flight nearly all the time: one lasts two seconds
+    stage.sluice.process().signal(Signal::SIGTERM);
+    let admin = stage.sluice.admin;
+    let drains = async || match tokio::net::TcpStream::connect(admin).await {
+        Ok(_) => stage.sluice.log().contains("drain").then_some(()),
+        Err(_) => Some(()),
+    };
+    eventually("the drain shows", SOON, drains).await;
+    let taken = within("the viewer's end", SOON, viewing.stop()).await;
+    let whole = taken.segments[0].bytes.len();
+    assert!(taken.segments.iter().all(|segment| segment.bytes.len() == whole));
+    let status = stage.sluice.process().ended(Duration::from_secs(12)).await;
+    assert_eq!(status.code(), Some(0), "{}", stage.sluice.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once() {
+    let live = sluice_harness::origin::Live::with_size("a", 4_000_000);
+    let mut stage = Stage::with(setup().server("drain \"60s\""), live, "").await;
+    let mut viewing = Viewer::new(stage.sluice.viewers, "/live/news/index.m3u8").watch();
+    viewing.takes(1, SOON).await;
+    let slow = Viewer::new(stage.sluice.viewers, "/live/news/index.m3u8").pace(Pace::Slow(20_000)).watch();
+    let asked = stage.sluice.metrics().await;
+    assert!(asked.has("sluice_viewers", &[("pipeline", "news")]));
+    stage.sluice.process().signal(Signal::SIGTERM);
+    let heard = async || stage.sluice.log().contains("drain").then_some(());
+    eventually("the first signal is heard", SOON, heard).await;
+    stage.sluice.process().signal(Signal::SIGTERM);
+    stage.sluice.process().ended(Duration::from_secs(5)).await;
+    drop((slow, viewing));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_reads_the_configuration_again() {
+    let mut stage = Stage::new("").await;
+    let before = stage.sluice.reloads().await;
+    stage.sluice.process().signal(Signal::SIGHUP);
+    stage.sluice.reloaded_since(before).await;
+    assert_eq!(stage.sluice.state("news").await, "live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_are_served_over_ipv6() {
+    let live = sluice_harness::origin::Live::new("a");
+    let stage = Stage::with(setup().listen("[::1]:0"), live, "").await;
+    assert!(stage.sluice.viewers.is_ipv6());
+    let mut viewing = Viewer::new(stage.sluice.viewers, "/live/news/index.m3u8").watch();
+    viewing.takes(2, SOON).await;
+    viewing.stop().await.assert_whole();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_daemons_on_one_state_directory_do_not_both_run() {
+    let stage = Stage::new("").await;
+    let (status, log) = stage.sluice.setup().start_in_vain().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("state"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_yet_is_said_to_be_not_yet() {
+    for (node, word) in [
+        ("access \"viewers\" {\n allow \"10.0.0.0/8\"\n}", "access"),
+        ("cluster \"edge\" {\n nats \"nats://10.0.0.1:4222\"\n}", "cluster"),
+    ] {
+        let setup = setup().file("later.kdl", node);
+        let output = setup.command(&["check", "conf.d"]).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(EX_CONFIG), "{word}");
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(word) && text.contains("not yet"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_start_names_the_urls() {
+    let stage = Stage::new("").await;
+    let url = stage.sluice.url("/live/news");
+    assert!(stage.sluice.log().contains(&url), "{url} is not in {}", stage.sluice.log());
+}

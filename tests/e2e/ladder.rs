@@ -1,0 +1,127 @@
+//! Variants whose origins disagree stay in step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_harness::origin::{Answer, Live, Origin, Ticking};
+use sluice_harness::{Sluice, Taken, Viewer, Viewing, eventually};
+
+use super::{SOON, relay, setup};
+
+/// Two variants of one stream.
+struct Two {
+    origin: Origin,
+    high: Arc<Live>,
+    low: Arc<Live>,
+    sluice: Sluice,
+    _ticking: [Ticking; 2],
+}
+
+const MULTIVARIANT: &str = "#EXTM3U
+#EXT-X-STREAM-INF:BANDWIDTH=2000000,RESOLUTION=1280x720
+high/index.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=500000,RESOLUTION=640x360
+low/index.m3u8
+";
+
+impl Two {
+    /// Starts both, of which the second has `behind` segments fewer and counts from `offset`.
+    async fn start(offset: u64, behind: usize) -> Self {
+        let origin = Origin::start().await;
+        let (high, low) = (Live::new("high"), Live::new("low").from_sequence(offset));
+        let (high, low) = (high.filled(8), low.filled(8 - behind));
+        origin.serve("/index.m3u8", Answer::text(MULTIVARIANT));
+        origin.mount("/high", &high);
+        origin.mount("/low", &low);
+        let ticking = [&high, &low].map(|live| live.ticking(Duration::from_secs(1)));
+        let text = relay("news", &origin.url("/index.m3u8"), "variant \"all\"");
+        let sluice = setup().file("news.kdl", &text).start().await;
+        let ready = async || {
+            let index = sluice.get("/live/news/index.m3u8").await;
+            index.status.is_success().then_some(())
+        };
+        eventually("the ladder", SOON, ready).await;
+        Self { origin, high, low, sluice, _ticking: ticking }
+    }
+
+    async fn watch(&self) -> [Viewing; 2] {
+        let viewers = Viewer::new(self.sluice.viewers, "/live/news/index.m3u8").renditions().await;
+        let [high, low] = <[Viewer; 2]>::try_from(viewers).unwrap();
+        [high.watch(), low.watch()]
+    }
+
+    /// The number of each segment's content, by the playing time at which it came after the first sequence.
+    fn places(&self, live: &Live, taken: &Taken) -> BTreeMap<u64, (u64, u64)> {
+        let contents: BTreeMap<_, _> =
+            (0..=live.newest()).map(|number| (live.segment(number), number)).collect();
+        let place = |segment: &sluice_harness::Segment| {
+            let number = contents[&segment.bytes];
+            (number, (segment.entry.sequence, segment.entry.discontinuity_sequence))
+        };
+        taken.segments.iter().map(place).collect()
+    }
+}
+
+/// Asserts that equal content has equal discontinuity sequences, and stands equally far apart in both.
+fn assert_in_step(high: &BTreeMap<u64, (u64, u64)>, low: &BTreeMap<u64, (u64, u64)>, content_offset: i64) {
+    let shared: Vec<_> = high
+        .iter()
+        .filter_map(|(number, high)| {
+            let same = number.checked_add_signed(content_offset)?;
+            low.get(&same).map(|low| (*high, *low))
+        })
+        .collect();
+    assert!(shared.len() >= 4, "only {} segments are shared", shared.len());
+    let distance = |((high, _), (low, _)): &((u64, u64), (u64, u64))| i128::from(*high) - i128::from(*low);
+    let first = distance(&shared[0]);
+    for pair in &shared {
+        assert_eq!(pair.0.1, pair.1.1, "the discontinuity sequences of {pair:?}");
+        assert_eq!(distance(pair), first, "the places of {pair:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variants_that_count_from_different_numbers_are_in_step() {
+    let two = Two::start(3, 0).await;
+    let [mut high, low] = two.watch().await;
+    high.takes(8, SOON).await;
+    two.high.advance_with_discontinuity();
+    two.low.advance_with_discontinuity();
+    high.takes(5, SOON).await;
+    let (high, low) = (high.stop().await, low.stop().await);
+    high.assert_whole();
+    low.assert_whole();
+    assert_in_step(&two.places(&two.high, &high), &two.places(&two.low, &low), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variant_that_lags_by_two_segments_is_in_step() {
+    // both publish the same number at the same playing time, the second two seconds later
+    let two = Two::start(0, 2).await;
+    let [mut high, low] = two.watch().await;
+    high.takes(12, SOON).await;
+    let (high, low) = (high.stop().await, low.stop().await);
+    high.assert_whole();
+    low.assert_whole();
+    assert_in_step(&two.places(&two.high, &high), &two.places(&two.low, &low), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variant_that_is_missing_gets_gaps_and_comes_back_in_step() {
+    let two = Two::start(0, 0).await;
+    let [mut high, mut low] = two.watch().await;
+    low.takes(4, SOON).await;
+    two.origin.fail("/low/", Answer::status(404));
+    two.sluice.wait_for_metric("sluice_segment_gaps_total", &[("pipeline", "news")], 3.0, SOON).await;
+    high.takes(3, SOON).await;
+    two.origin.mend();
+    low.takes(4, SOON).await;
+    high.takes(2, SOON).await;
+    let (high, low) = (high.stop().await, low.stop().await);
+    high.assert_whole();
+    assert!(low.gaps.len() >= 3, "{:?}", low.gaps);
+    assert_eq!((&low.failures[..], &low.violations[..], &low.lost[..]), (&[][..], &[][..], &[][..]));
+    assert_in_step(&two.places(&two.high, &high), &two.places(&two.low, &low), 0);
+    assert_eq!(two.sluice.state("news").await, "live");
+}

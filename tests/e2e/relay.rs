@@ -1,0 +1,109 @@
+//! Real encoders behind a real nginx: what comes out is what went in, and players miss nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use sluice_harness::{Encoder, Ladder, Nginx, Protection, Sluice, Taken, Viewer, play_with_ffmpeg, probe};
+
+use super::{SOON, relay, seconds, setup};
+
+/// The longest step between two video frames at 25 a second, with room for the clock of 90 kHz.
+const FRAME_SECONDS: f64 = 0.041;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transport_stream_goes_through_unchanged_and_plays_a_minute_without_a_loss() {
+    let encoder = Encoder::start(Ladder::TransportStream(Protection::Clear)).await;
+    goes_through(&encoder, 1, seconds(60)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fragmented_mp4_goes_through_unchanged_with_its_initialization_section() {
+    let encoder = Encoder::start(Ladder::FragmentedMp4).await;
+    let taken = goes_through(&encoder, 1, seconds(20)).await;
+    let init = encoder.clear("init.mp4");
+    assert!(taken[0].segments.iter().all(|segment| segment.init.as_ref().is_some_and(|own| *own == init)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_stream_comes_out_clear() {
+    let encoder = Encoder::start(Ladder::TransportStream(Protection::Aes128)).await;
+    goes_through(&encoder, 1, seconds(20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_variants_and_their_audio_group_go_through_together() {
+    let encoder = Encoder::start(Ladder::TwoVariants).await;
+    goes_through(&encoder, 3, seconds(20)).await;
+}
+
+/// Relays what `encoder` makes to a viewer of each rendition and to ffmpeg, and compares.
+async fn goes_through(encoder: &Encoder, renditions: usize, length: Duration) -> Vec<Taken> {
+    let nginx = Nginx::serving(encoder.directory()).await;
+    let text = relay("news", &nginx.url("/index.m3u8"), "variant \"all\"");
+    let sluice = setup().file("news.kdl", &text).start().await;
+    sluice.wait_for_state("news", "live", SOON).await;
+    served(&sluice).await;
+    let viewer = Viewer::new(sluice.viewers, "/live/news/index.m3u8");
+    let viewers = viewer.renditions().await;
+    assert_eq!(viewers.len(), renditions);
+    let viewings: Vec<_> = viewers.into_iter().map(Viewer::watch).collect();
+
+    let url = sluice.url("/live/news/index.m3u8");
+    let (complaints, streams) = probe(&url).await;
+    assert_eq!(complaints, "", "ffprobe found {streams}");
+    let playback = play_with_ffmpeg(&url, length).await;
+    assert_eq!(playback.complaints, "");
+    for stream in [0, 1] {
+        let (lasted, step) = (playback.length(stream), playback.longest_step(stream));
+        assert!(lasted > length.as_secs_f64() - 1.0, "stream {stream} lasted {lasted} s");
+        assert!(step <= FRAME_SECONDS, "stream {stream} has a step of {step} s");
+    }
+
+    let mut all = Vec::new();
+    for viewing in viewings {
+        let taken = viewing.stop().await;
+        taken.assert_whole();
+        assert_unchanged(encoder, &taken);
+        all.push(taken);
+    }
+    assert_eq!(encoder.log(), "");
+    all
+}
+
+/// Waits until there is something to play.
+async fn served(sluice: &Sluice) {
+    let answers = async || sluice.get("/live/news/index.m3u8").await.status.is_success().then_some(());
+    sluice_harness::eventually("a playlist", SOON, answers).await;
+}
+
+/// Asserts that every segment equals a file of the encoder, each the successor of the one before.
+fn assert_unchanged(encoder: &Encoder, taken: &Taken) {
+    let mut series = BTreeMap::<String, BTreeMap<u64, String>>::new();
+    for file in encoder.files() {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let stem = file.file_stem().unwrap().to_string_lossy();
+        let begin = stem.trim_end_matches(|last: char| last.is_ascii_digit());
+        if let Ok(number) = stem.trim_start_matches(begin).parse() {
+            series.entry(begin.to_owned()).or_default().insert(number, name);
+        }
+    }
+    let mut known = HashMap::new();
+    for (begin, mut files) in series {
+        files.pop_last(); // still being written
+        known.extend(files.into_iter().map(|(number, name)| (encoder.clear(&name), (begin.clone(), number))));
+    }
+    let places: Vec<_> = taken
+        .segments
+        .iter()
+        .map(|segment| {
+            let sequence = segment.entry.sequence;
+            known
+                .get(&segment.bytes[..])
+                .unwrap_or_else(|| panic!("segment {sequence} is none of the origin's"))
+        })
+        .collect();
+    for pair in places.windows(2) {
+        assert_eq!((&pair[0].0, pair[0].1 + 1), (&pair[1].0, pair[1].1), "the order of {places:?}");
+    }
+    assert!(places.len() >= 5, "only {} segments were taken", places.len());
+}

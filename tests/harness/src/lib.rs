@@ -1,0 +1,35 @@
+//! What the end-to-end tests and the benchmarks stand on: the real daemon in a directory of its own, scripted
+//!
+//! Everything here panics with words where a test cannot go on. A program that is missing fails the test with
+//! the name of its package; nothing is skipped.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness ends the test that it serves"
+)]
+
+mod browser;
+mod exchange;
+mod ffmpeg;
+mod listing;
+mod metrics;
+mod nginx;
+pub mod origin;
+mod player;
+mod process;
+mod sluice;
+mod viewer;
+mod wait;
+
+pub use browser::Browser;
+pub use exchange::{Connection, Reply, Version, get};
+pub use ffmpeg::{Encoder, Ladder, Protection, decrypt};
+pub use listing::{Entry, Listing};
+pub use metrics::Metrics;
+pub use nginx::{Nginx, free_port};
+pub use player::{Playback, play_with_ffmpeg, play_with_vlc, probe};
+pub use process::{Ending, Process, program};
+pub use sluice::{Setup, Sluice};
+pub use viewer::{Pace, Segment, Taken, Viewer, Viewing, assert_alike, crowd};
+pub use wait::{Waited, eventually, within};

@@ -1,0 +1,152 @@
+//! Answers, decent and other.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use http::{Response, StatusCode};
+use http_body::Frame;
+use http_body_util::StreamBody;
+
+/// The unit in which long bodies are made.
+const CHUNK: usize = 64 * 1024;
+
+/// What the origin answers.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    status: StatusCode,
+    headers: Vec<(String, String)>,
+    content: Content,
+    delay: Duration,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Whole(Bytes),
+    /// Some bytes, then nothing, on an open connection.
+    Stalled(Bytes, usize),
+    /// Some bytes, then the end of the connection.
+    Truncated(Bytes, usize),
+    /// Zeroes, with their declared length.
+    Zeroes(u64),
+    /// Zeroes without end or length.
+    Endless,
+}
+
+impl Answer {
+    /// A status without a body.
+    pub fn status(code: u16) -> Self {
+        Self {
+            status: StatusCode::from_u16(code).unwrap(),
+            headers: Vec::new(),
+            content: Content::Whole(Bytes::new()),
+            delay: Duration::ZERO,
+        }
+    }
+
+    /// A body.
+    pub fn bytes(body: impl Into<Bytes>) -> Self {
+        Self { content: Content::Whole(body.into()), ..Self::status(200) }
+    }
+
+    /// A body of text.
+    pub fn text(body: impl Into<String>) -> Self {
+        Self::bytes(body.into())
+    }
+
+    /// A redirect.
+    pub fn redirect(to: &str) -> Self {
+        Self::status(302).header("Location", to)
+    }
+
+    /// So many bytes, with their length declared.
+    pub fn zeroes(bytes: u64) -> Self {
+        Self { content: Content::Zeroes(bytes), ..Self::status(200) }
+    }
+
+    /// Bytes without end, and no word of their length.
+    pub fn endless() -> Self {
+        Self { content: Content::Endless, ..Self::status(200) }
+    }
+
+    /// The same with a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same, later.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// The same, but the body stops after `at` bytes and the connection stays.
+    #[must_use]
+    pub fn stalled_at(self, at: usize) -> Self {
+        let body = self.body();
+        Self { content: Content::Stalled(body.slice(..at), body.len()), ..self }
+    }
+
+    /// The same, but the connection ends after `at` bytes of the body.
+    #[must_use]
+    pub fn truncated_at(self, at: usize) -> Self {
+        let body = self.body();
+        Self { content: Content::Truncated(body.slice(..at), body.len()), ..self }
+    }
+
+    fn body(&self) -> Bytes {
+        match &self.content {
+            Content::Whole(body) => body.clone(),
+            other => panic!("{other:?} cannot be cut"),
+        }
+    }
+
+    pub(super) async fn into_response(
+        self,
+    ) -> Response<StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>> {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        let mut response = Response::builder().status(self.status);
+        for (name, value) in &self.headers {
+            response = response.header(name, value);
+        }
+        if let Some(length) = self.content.declared() {
+            response = response.header("content-length", length);
+        }
+        response.body(StreamBody::new(self.content.frames())).unwrap()
+    }
+}
+
+impl Content {
+    fn declared(&self) -> Option<u64> {
+        match self {
+            Self::Whole(bytes) => Some(bytes.len() as u64),
+            Self::Stalled(_, declared) | Self::Truncated(_, declared) => Some(*declared as u64),
+            Self::Zeroes(bytes) => Some(*bytes),
+            Self::Endless => None,
+        }
+    }
+
+    fn frames(self) -> BoxStream<'static, io::Result<Frame<Bytes>>> {
+        let zeroes = Bytes::from_static(&[0; CHUNK]);
+        let frame = |bytes: Bytes| Ok(Frame::data(bytes));
+        match self {
+            Self::Whole(bytes) => stream::iter([frame(bytes)]).boxed(),
+            Self::Stalled(bytes, _) => stream::iter([frame(bytes)]).chain(stream::pending()).boxed(),
+            Self::Truncated(bytes, _) => {
+                stream::iter([frame(bytes), Err(io::Error::other("as the test asks"))]).boxed()
+            }
+            Self::Zeroes(total) => stream::unfold(total, move |left| {
+                let size = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+                let chunk = zeroes.slice(..size);
+                async move { (size > 0).then(|| (frame(chunk), left - size as u64)) }
+            })
+            .boxed(),
+            Self::Endless => stream::repeat_with(move || frame(zeroes.clone())).boxed(),
+        }
+    }
+}
