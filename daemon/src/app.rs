@@ -1,1 +1,276 @@
-//! app
+//! The composition root: puts the adapters together, runs the daemon, ends it.
+
+use std::future::Future;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sluice_core::event::Events;
+use sluice_core::metrics::Metrics;
+use sluice_core::pipeline::{Fleet, Origins};
+use sluice_core::plan::{Plan, Settled};
+use sluice_core::stage::{SourceSpec, Upstream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tower::util::BoxCloneSyncService;
+
+use crate::api::view::{Check, ConfigView, Outcome, PipelineView, ReloadView};
+use crate::api::{self, Admin, Control, EventLog};
+use crate::client::{Client, ClientLimits, Policy, system_tls};
+use crate::edge::{Edge, EdgeMetrics, Routes};
+use crate::ledger::NumberFiles;
+use crate::reload::{Board, Parts, Reloader, Watch, chain};
+use crate::state_dir::StateDir;
+use crate::telemetry::{self, ConfigMetrics, LogHandle};
+
+/// Reloads that wait for their turn; one more is refused.
+const WAITING_RELOADS: usize = 16;
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the daemon on a plan until a signal ends it.
+pub(crate) fn run(dir: &Path, settled: Settled) -> ExitCode {
+    let started = || -> Result<(), AnyError> {
+        let server = &settled.good.plan.server;
+        let log = telemetry::install(server.log.level, server.log.format)?;
+        crate::state_dir::raise_descriptor_limit();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(serve(dir, settled.clone(), log))
+    };
+    match started() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = chain(&*error), "the daemon cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyError> {
+    let plan = settled.good.plan.clone();
+    let state_dir = StateDir::open(&plan.server.state_dir)?;
+    let registry = telemetry::registry()?;
+    let events = Events::default();
+    let event_log = EventLog::new(&events, &registry)?;
+    let board = Arc::new(Board::new(dir.display().to_string()));
+    let edge_metrics = Arc::new(EdgeMetrics::new(&registry)?);
+    let routes = Arc::new(ArcSwap::from_pointee(Routes::default()));
+    let edge = Edge::new(crate::reload::settings(&plan.server), routes.clone(), &edge_metrics);
+    let fleet = Fleet::new(
+        Arc::new(Metrics::new(registry.clone())?),
+        events.clone(),
+        Arc::new(NumberFiles::open(state_dir.path())?),
+        Arc::new(Http { tls: system_tls()? }),
+    );
+    let mut reloader = Reloader::new(Parts {
+        dir: dir.to_owned(),
+        fleet,
+        edge,
+        edge_metrics,
+        routes,
+        board: board.clone(),
+        metrics: ConfigMetrics::new(&registry)?,
+        events,
+        log: log.clone(),
+    });
+    let (orders, mut waiting) = mpsc::channel(WAITING_RELOADS);
+    let control = Arc::new(Daemon { board, orders });
+    let parts = api::Parts { control, registry, log, events: event_log };
+    let token = plan.server.admin.token.as_ref().map(|token| token.expose().to_owned());
+    let admin = Admin::listen(parts, plan.server.admin.listen, token)?;
+    reloader.start(settled)?;
+    announce(&reloader, &admin);
+    run_until_stopped(dir, &mut reloader, &mut waiting).await?;
+    let drain = reloader.plan().server.drain;
+    tell_service_manager(&[sd_notify::NotifyState::Stopping]);
+    ended_by_second_signal(async {
+        reloader.drain().await;
+        admin.drain(drain.min(std::time::Duration::from_secs(1))).await;
+    })
+    .await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Reloads on every cause there is, one at a time, until SIGTERM or SIGINT.
+async fn run_until_stopped(
+    dir: &Path,
+    reloader: &mut Reloader,
+    orders: &mut mpsc::Receiver<Order>,
+) -> Result<(), AnyError> {
+    let (mut hangup, mut terminate, mut interrupt) =
+        (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let watch = Watch::new(dir)
+        .inspect_err(|error| tracing::error!(%error, "the configuration is not watched; SIGHUP reloads it"))
+        .ok();
+    let mut watchdog = watchdog();
+    tell_service_manager(&[sd_notify::NotifyState::Ready]);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            Some(()) = hangup.recv() => reload(reloader, "SIGHUP", false).await,
+            () = changed(watch.as_ref()) => reload(reloader, "file", false).await,
+            Some(order) = orders.recv() => {
+                let view = reload(reloader, "API", order.dry_run).await;
+                if order.reply.send(view).is_err() {
+                    tracing::debug!("whoever asked for the reload is gone");
+                }
+                continue;
+            }
+            _ = watchdog.tick() => {
+                tell_service_manager(&[sd_notify::NotifyState::Watchdog]);
+                continue;
+            }
+        };
+    }
+}
+
+async fn reload(reloader: &mut Reloader, cause: &'static str, dry_run: bool) -> ReloadView {
+    if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
+        tell_service_manager(&[sd_notify::NotifyState::Reloading, now]);
+    }
+    let view = reloader.reload(cause, dry_run).await;
+    if view.outcome == Outcome::Applied {
+        announce_pipelines(reloader);
+    }
+    tell_service_manager(&[sd_notify::NotifyState::Ready]);
+    view
+}
+
+async fn changed(watch: Option<&Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Half the interval that the service manager asks for; once an hour where it asks for none.
+fn watchdog() -> tokio::time::Interval {
+    let period = sd_notify::watchdog_enabled().map(|interval| interval / 2);
+    tokio::time::interval(period.unwrap_or(std::time::Duration::from_secs(3600)))
+}
+
+fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
+}
+
+/// Waits for `ending`; a second signal ends at once.
+async fn ended_by_second_signal(ending: impl Future<Output = ()>) -> Result<(), AnyError> {
+    let mut again: Vec<Signal> = Vec::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        again.push(signal(kind)?);
+    }
+    let [first, second] = again.as_mut_slice() else { return Ok(()) };
+    tokio::select! {
+        () = ending => Ok(()),
+        _ = first.recv() => Err("ended by a second signal".into()),
+        _ = second.recv() => Err("ended by a second signal".into()),
+    }
+}
+
+/// Says where everything is.
+fn announce(reloader: &Reloader, admin: &Admin) {
+    for address in reloader.addresses() {
+        tracing::info!(listener = "viewers", %address, "listening");
+    }
+    let address = admin.local_addr();
+    tracing::info!(listener = "admin", %address, url = format!("http://{address}/"), "listening");
+    announce_pipelines(reloader);
+}
+
+fn announce_pipelines(reloader: &Reloader) {
+    let Some(base) = base_url(reloader.plan(), reloader.addresses().next()) else { return };
+    for pipeline in reloader.plan().enabled() {
+        for sink in &pipeline.sinks {
+            let (page, url) =
+                (format!("{base}{}/", sink.spec.path()), format!("{base}{}/index.m3u8", sink.spec.path()));
+            tracing::info!(pipeline = %pipeline.name, page, url, "serving");
+        }
+    }
+}
+
+/// Where viewers reach the daemon: what the operator says, else an address of this machine.
+fn base_url(plan: &Plan, address: Option<std::net::SocketAddr>) -> Option<String> {
+    if let Some(url) = &plan.server.public_url {
+        return Some(url.0.as_str().trim_end_matches('/').to_owned());
+    }
+    let address = address?;
+    let scheme = if plan.server.tls.is_some() { "https" } else { "http" };
+    let local = if address.ip().is_unspecified() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    };
+    Some(format!("{scheme}://{local}"))
+}
+
+/// Makes the guarded clients of sources.
+struct Http {
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Origins for Http {
+    fn client(&self, source: &dyn SourceSpec) -> Upstream {
+        let urls: Vec<_> = source.operator_url().into_iter().cloned().collect();
+        let policy = Policy::new(&urls, source.allowed_hosts());
+        BoxCloneSyncService::new(Client::new(policy, ClientLimits::default(), &self.tls))
+    }
+}
+
+/// A reload that the API asks for.
+struct Order {
+    dry_run: bool,
+    reply: oneshot::Sender<ReloadView>,
+}
+
+/// The daemon as the API sees it.
+struct Daemon {
+    board: Arc<Board>,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Control for Daemon {
+    fn pipelines(&self) -> Vec<PipelineView> {
+        self.board.pipelines()
+    }
+
+    fn pipeline(&self, name: &str) -> Option<PipelineView> {
+        self.board.pipeline(name)
+    }
+
+    fn config(&self) -> ConfigView {
+        ConfigView::clone(&self.board.config())
+    }
+
+    fn reload(&self, dry_run: bool) -> BoxFuture<'static, ReloadView> {
+        let orders = self.orders.clone();
+        async move {
+            let (reply, answer) = oneshot::channel();
+            if orders.try_send(Order { dry_run, reply }).is_err() {
+                return refused("too many reloads wait, or the daemon stops");
+            }
+            answer.await.unwrap_or_else(|_| refused("the daemon stops"))
+        }
+        .boxed()
+    }
+
+    fn ready(&self) -> Vec<Check> {
+        self.board.ready()
+    }
+}
+
+fn refused(why: &str) -> ReloadView {
+    ReloadView {
+        time: jiff::Timestamp::now(),
+        outcome: Outcome::Refused,
+        error: Some(why.to_owned()),
+        changes: Vec::new(),
+        problems: Vec::new(),
+    }
+}

@@ -19,7 +19,8 @@ async fn the_api_tells_of_pipelines_and_speaks_of_errors_as_problems() {
     assert_eq!((unknown.status.as_u16(), unknown.header("content-type")), (404, "application/problem+json"));
     let metrics = sluice.metrics().await;
     assert_eq!(metrics.sum("sluice_pipeline_state", &[("pipeline", "news"), ("state", "live")]), 1.0);
-    for name in ["sluice_build_info", "process_resident_memory_bytes", "sluice_config_last_reload_successful"] {
+    for name in ["sluice_build_info", "process_resident_memory_bytes", "sluice_config_last_reload_successful"]
+    {
         assert!(metrics.has(name, &[]) || metrics.text().contains(&format!("{name}{{")), "{name} is missing");
     }
 }
@@ -34,7 +35,10 @@ async fn every_metric_has_help_and_type_and_our_prefix() {
     });
     for name in names {
         assert!(name.starts_with("sluice_") || name.starts_with("process_"), "{name}");
-        assert!(text.contains(&format!("# HELP {name} ")) && text.contains(&format!("# TYPE {name} ")), "{name}");
+        assert!(
+            text.contains(&format!("# HELP {name} ")) && text.contains(&format!("# TYPE {name} ")),
+            "{name}"
+        );
     }
     let origin = stage.origin.address().to_string();
     assert!(!text.contains(&origin), "an address stands in a label");

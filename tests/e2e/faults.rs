@@ -11,18 +11,9 @@ use super::{SOON, Stage, relay, setup};
 /// What memory a body without end may take, with all else that the daemon holds.
 const MEMORY_LIMIT_KIB: u64 = 256 * 1024;
 
-/// What a fault does to viewers.
-#[derive(Clone, Copy, PartialEq)]
-enum Cost {
-    /// Nothing.
-    None,
-    /// The segment becomes a gap.
-    Gap,
-}
-
 /// Breaks what `part` of the paths names, waits for the count of `kind`, mends it, and expects the stream to go
-/// on for a viewer who watches all the while.
-async fn survives(stage: &Stage, part: &str, answer: Answer, kind: &str, cost: Cost) -> Taken {
+/// on whole for a viewer who watches all the while.
+async fn survives(stage: &Stage, part: &str, answer: Answer, kind: &str) -> Taken {
     let mut viewing = Viewer::new(stage.sluice.viewers, "/live/news/index.m3u8").watch();
     viewing.takes(1, SOON).await;
     let before = stage.faults(kind).await;
@@ -42,9 +33,7 @@ async fn survives(stage: &Stage, part: &str, answer: Answer, kind: &str, cost: C
     assert_eq!(taken.failures, [""; 0]);
     assert_eq!(taken.violations, [""; 0]);
     assert_eq!(taken.lost, [0; 0]);
-    if cost == Cost::None {
-        assert_eq!(taken.gaps, [0; 0]);
-    }
+    assert_eq!(taken.gaps, [0; 0]);
     taken
 }
 
@@ -88,7 +77,7 @@ async fn a_playlist_that_answers_500_stalls_the_pipeline_and_the_window_goes_on(
     let playlist = stage.sluice.get("/live/news/index.m3u8").await;
     assert_eq!(playlist.status, 200, "viewers go on from the window");
     stage.origin.mend();
-    survives(&stage, "index", Answer::status(500), "status_5xx", Cost::None).await;
+    survives(&stage, "index", Answer::status(500), "status_5xx").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +92,7 @@ async fn retry_after_is_honoured() {
     let first = stage.origin.asked("index")[asked - 1].at;
     assert!(second - first >= Duration::from_millis(2900), "asked again after {:?}", second - first);
     stage.origin.mend();
-    survives(&stage, "index", Answer::status(503), "status_5xx", Cost::None).await;
+    survives(&stage, "index", Answer::status(503), "status_5xx").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +100,7 @@ async fn a_segment_that_stalls_in_the_middle_is_fetched_again() {
     let stage = Stage::new("timeout \"8s\" connect=\"1s\" read=\"1s\"").await;
     let stalled = Answer::bytes(packets("x", 18_800)).stalled_at(1000);
     let part = upcoming(&stage);
-    survives(&stage, &part, stalled, "read_timeout", Cost::None).await;
+    survives(&stage, &part, stalled, "read_timeout").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +108,7 @@ async fn a_truncated_segment_is_never_passed_on() {
     let stage = Stage::new("").await;
     let truncated = Answer::bytes(packets("x", 18_800)).truncated_at(9_400);
     let part = upcoming(&stage);
-    let taken = survives(&stage, &part, truncated, "truncated", Cost::None).await;
+    let taken = survives(&stage, &part, truncated, "truncated").await;
     assert!(taken.segments.iter().all(|segment| segment.bytes.len() == 18_800));
 }
 
@@ -127,14 +116,14 @@ async fn a_truncated_segment_is_never_passed_on() {
 async fn a_circle_of_redirects_ends() {
     let stage = Stage::new("").await;
     let circle = Answer::redirect("/news/index.m3u8");
-    survives(&stage, "index", circle, "redirects", Cost::None).await;
+    survives(&stage, "index", circle, "redirects").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_segment_of_two_gigabytes_is_refused_and_costs_no_memory() {
     let stage = Stage::new("").await;
     survives_segment(&stage, Answer::zeroes(2 << 30), "too_large").await;
-    survives(&stage, "index", Answer::endless(), "too_large", Cost::None).await;
+    survives(&stage, "index", Answer::endless(), "too_large").await;
     let mut stage = stage;
     let id = stage.sluice.process().id();
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
@@ -147,7 +136,7 @@ async fn a_segment_of_two_gigabytes_is_refused_and_costs_no_memory() {
 async fn a_web_page_in_place_of_a_playlist_is_a_named_fault() {
     let stage = Stage::new("").await;
     let page = Answer::text("<!DOCTYPE html><title>Sorry</title>").header("Content-Type", "text/html");
-    survives(&stage, "index", page, "malformed", Cost::None).await;
+    survives(&stage, "index", page, "malformed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,7 +53,8 @@ impl Two {
 
     /// The number of each segment's content, by the playing time at which it came after the first sequence.
     fn places(&self, live: &Live, taken: &Taken) -> BTreeMap<u64, (u64, u64)> {
-        let contents: BTreeMap<_, _> = (0..=live.newest()).map(|number| (live.segment(number), number)).collect();
+        let contents: BTreeMap<_, _> =
+            (0..=live.newest()).map(|number| (live.segment(number), number)).collect();
         let place = |segment: &sluice_harness::Segment| {
             let number = contents[&segment.bytes];
             (number, (segment.entry.sequence, segment.entry.discontinuity_sequence))

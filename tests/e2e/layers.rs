@@ -89,5 +89,7 @@ async fn a_layer_that_can_have_no_effect_is_a_problem() {
         let output = setup.command(&["check", "conf.d"]).output().await.unwrap();
         assert_eq!(output.status.code(), Some(78), "{wrong}");
     }
-    tokio::time::timeout(Duration::from_secs(5), stage.sluice.wait_for_state("news", "live", SOON)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), stage.sluice.wait_for_state("news", "live", SOON))
+        .await
+        .unwrap();
 }

@@ -1,11 +1,9 @@
 //! Real encoders behind a real nginx: what comes out is what went in, and players miss nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use sluice_harness::{
-    Encoder, Ladder, Nginx, Protection, Sluice, Taken, Viewer, play_with_ffmpeg, probe,
-};
+use sluice_harness::{Encoder, Ladder, Nginx, Protection, Sluice, Taken, Viewer, play_with_ffmpeg, probe};
 
 use super::{SOON, relay, seconds, setup};
 
@@ -80,37 +78,32 @@ async fn served(sluice: &Sluice) {
 
 /// Asserts that every segment equals a file of the encoder, each the successor of the one before.
 fn assert_unchanged(encoder: &Encoder, taken: &Taken) {
-    let mut known = HashMap::new();
+    let mut series = BTreeMap::<String, BTreeMap<u64, String>>::new();
     for file in encoder.files() {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
-        let series = stem.trim_end_matches(|last: char| last.is_ascii_digit()).to_owned();
-        if let Ok(number) = stem.trim_start_matches(&series).parse::<u64>()
-            && name != "init.mp4"
-            && is_finished(encoder, &name)
-        {
-            known.insert(encoder.clear(&name), (series, number));
+        let stem = file.file_stem().unwrap().to_string_lossy();
+        let begin = stem.trim_end_matches(|last: char| last.is_ascii_digit());
+        if let Ok(number) = stem.trim_start_matches(begin).parse() {
+            series.entry(begin.to_owned()).or_default().insert(number, name);
         }
+    }
+    let mut known = HashMap::new();
+    for (begin, mut files) in series {
+        files.pop_last(); // still being written
+        known.extend(files.into_iter().map(|(number, name)| (encoder.clear(&name), (begin.clone(), number))));
     }
     let places: Vec<_> = taken
         .segments
         .iter()
         .map(|segment| {
             let sequence = segment.entry.sequence;
-            known.get(&segment.bytes[..]).unwrap_or_else(|| panic!("segment {sequence} is none of the origin's"))
+            known
+                .get(&segment.bytes[..])
+                .unwrap_or_else(|| panic!("segment {sequence} is none of the origin's"))
         })
         .collect();
     for pair in places.windows(2) {
         assert_eq!((&pair[0].0, pair[0].1 + 1), (&pair[1].0, pair[1].1), "the order of {places:?}");
     }
     assert!(places.len() >= 5, "only {} segments were taken", places.len());
-}
-
-/// Whether the encoder lists the file: the newest one may be half written.
-fn is_finished(encoder: &Encoder, name: &str) -> bool {
-    let newest = encoder.files().pop();
-    newest.is_none_or(|newest| newest.file_name().unwrap().to_string_lossy() != name) && {
-        let bytes = std::fs::read(encoder.directory().join(name)).unwrap();
-        !bytes.is_empty() && bytes.len() % 4 == 0
-    }
 }

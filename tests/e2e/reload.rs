@@ -57,7 +57,9 @@ async fn break_and_mend(stage: &Stage) {
     assert!(config.contains("windw") && config.contains("news.kdl"), "the API names the problem: {config}");
     assert!(sluice.log().contains("windw"), "the log names the problem");
     sluice.apply("news.kdl", &right).await;
-    let mended = async || (sluice.metrics().await.sum("sluice_config_last_reload_successful", &[]) == 1.0).then_some(());
+    let mended = async || {
+        (sluice.metrics().await.sum("sluice_config_last_reload_successful", &[]) == 1.0).then_some(())
+    };
     eventually("a reload without problems", SOON, mended).await;
 }
 
@@ -73,7 +75,9 @@ async fn the_watched_pipeline_is_retuned_under_bodies_in_flight() {
     quick.takes(2, SOON).await;
     let text = relay("news", &stage.origin.url("/news/index.m3u8"), "");
     let connections = stage.sluice.metrics().await;
-    let retuned = text.replace("window=12", "window=9").replace("        \n", "        retry 2 backoff=\"100ms..1s\"\n");
+    let retuned = text
+        .replace("window=12", "window=9")
+        .replace("        \n", "        retry 2 backoff=\"100ms..1s\"\n");
     assert_ne!(text, retuned);
     stage.sluice.apply("news.kdl", &retuned).await;
     quick.takes(2, SOON).await;
@@ -119,7 +123,8 @@ async fn a_swap_of_the_data_link_as_kubernetes_does_it_is_read() {
         std::os::unix::fs::symlink(version, directory.join("..fresh")).unwrap();
         std::fs::rename(directory.join("..fresh"), directory.join("..data")).unwrap();
     };
-    let text = |path: &str| relay("mapped", &stage.origin.url("/news/index.m3u8"), "").replace("/live/mapped", path);
+    let text =
+        |path: &str| relay("mapped", &stage.origin.url("/news/index.m3u8"), "").replace("/live/mapped", path);
     for (version, path) in [("..one", "/live/one"), ("..two", "/live/two")] {
         std::fs::create_dir(directory.join(version)).unwrap();
         std::fs::write(directory.join(version).join("mapped.kdl"), text(path)).unwrap();
@@ -152,5 +157,7 @@ async fn a_dry_run_names_what_would_change_and_changes_nothing() {
     let reply = stage.sluice.ask_admin(http::Method::POST, "/api/v1/reload?dry-run", &[]).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(stage.sluice.reloads().await, 0.0);
-    tokio::time::timeout(Duration::from_secs(1), stage.sluice.wait_for_state("news", "live", SOON)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(1), stage.sluice.wait_for_state("news", "live", SOON))
+        .await
+        .unwrap();
 }

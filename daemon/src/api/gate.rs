@@ -50,7 +50,9 @@ impl Gate {
         let Some(token) = self.token.load_full() else {
             return match reads {
                 true => Ok(()),
-                false => Err(Refusal::new(StatusCode::FORBIDDEN, "no token is configured: nothing can be changed")),
+                false => {
+                    Err(Refusal::new(StatusCode::FORBIDDEN, "no token is configured: nothing can be changed"))
+                }
             };
         };
         let given = single(headers, AUTHORIZATION).and_then(|value| {
@@ -107,9 +109,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
         match gate.admit(method, &Uri::from_static("/api/v1/reload"), &headers) {
             Ok(()) => 200,
-            Err(refusal) => {
-                axum::response::IntoResponse::into_response(refusal).status().as_u16()
-            }
+            Err(refusal) => axum::response::IntoResponse::into_response(refusal).status().as_u16(),
         }
     }
 
@@ -138,7 +138,8 @@ mod tests {
             }
         }
         assert_eq!(status("127.0.0.1:9090", None, &Method::GET, &[]), 400, "no host at all");
-        let two = [(HOST, "localhost:9090"), (ORIGIN, "http://localhost:9090"), (ORIGIN, "http://evil.example")];
+        let two =
+            [(HOST, "localhost:9090"), (ORIGIN, "http://localhost:9090"), (ORIGIN, "http://evil.example")];
         assert_eq!(status("127.0.0.1:9090", None, &Method::POST, &two[..1]), 200);
     }
 

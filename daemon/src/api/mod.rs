@@ -35,4 +35,6 @@ pub(crate) trait Control: Send + Sync + 'static {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

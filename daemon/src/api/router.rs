@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -138,10 +139,10 @@ async fn log(State(app): Shared) -> Response {
     Json(json!({ "level": app.parts.log.level() })).into_response()
 }
 
-async fn set_log(State(app): Shared, body: Bytes) -> Result<Response, Refusal> {
-    let refused = |error: &dyn std::error::Error| {
-        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
-    };
+async fn set_log(State(app): Shared, body: Result<Bytes, BytesRejection>) -> Result<Response, Refusal> {
+    let body = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+    let refused =
+        |error: &dyn std::error::Error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
     let wanted: Level = serde_json::from_slice(&body).map_err(|error| refused(&error))?;
     app.parts.log.set(&wanted.level).map_err(|error| refused(&error))?;
     tracing::info!(level = wanted.level, "log level was changed");

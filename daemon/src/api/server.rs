@@ -107,8 +107,6 @@ impl Future for Answer {
     type Output = Response<Body>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
-        self.0.as_mut().poll(context).map(|answer| {
-            answer.unwrap_or_else(|never| match never {})
-        })
+        self.0.as_mut().poll(context).map(|answer| answer.unwrap_or_else(|never| match never {}))
     }
 }

@@ -78,7 +78,8 @@ impl PipelineView {
     ) -> Self {
         let status = shared.status().borrow().clone();
         let set = shared.renditions();
-        let renditions = set.iter().flat_map(|set| &set.renditions).map(|one| RenditionView::of(one)).collect();
+        let renditions =
+            set.iter().flat_map(|set| &set.renditions).map(|one| RenditionView::of(one)).collect();
         let sinks = sinks.into_iter().map(|(name, path)| {
             let metrics = shared.metrics.sink(name);
             let (name, path) = (name.to_owned(), path.to_owned());

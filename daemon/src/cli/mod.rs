@@ -1,1 +1,4 @@
 //! cli
+
+pub(crate) mod files;
+mod remote;

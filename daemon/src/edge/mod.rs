@@ -21,8 +21,8 @@ mod viewers;
 pub(crate) use metrics::{ConnectionMetrics, EdgeMetrics};
 pub(crate) use routes::{Mount, Routes};
 pub(crate) use server::{Handler, Listener, Server};
-pub(crate) use socket::BindError;
 pub(crate) use settings::{Cors, Limits, Settings};
+pub(crate) use socket::BindError;
 pub(crate) use tls::{Identity, IdentityError};
 pub(crate) use viewers::Edge;
 

@@ -9,7 +9,9 @@ mod runtime;
 use prometheus::{Error, IntGauge, Opts, Registry};
 
 pub(crate) use config::ConfigMetrics;
-pub(crate) use logging::{LogError, LogFormat, LogHandle, install};
+#[cfg(test)]
+pub(crate) use logging::detached;
+pub(crate) use logging::{LogError, LogHandle, install};
 
 /// A registry with what belongs to the process: `process_*`, the runtime's figures, `sluice_build_info`.
 /// Call it within the runtime that is to be watched.

@@ -10,7 +10,6 @@
 )]
 
 mod browser;
-mod conformity;
 mod exchange;
 mod ffmpeg;
 mod listing;

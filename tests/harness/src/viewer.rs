@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
+use sluice_conformance::{Follower, check};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use url::Url;
 
-use crate::conformity::Conformity;
 use crate::exchange::{Connection, Reply, Version};
 use crate::listing::{Entry, Listing, renditions};
 use crate::wait::within;
@@ -95,6 +95,8 @@ impl Viewer {
     pub async fn renditions(&self) -> Vec<Self> {
         let reply = self.connect().await.get(self.url.path()).await.unwrap();
         assert_eq!(reply.status, StatusCode::OK, "{}: {}", self.url, reply.text());
+        let broken = check(&reply.text());
+        assert!(broken.is_empty(), "{}: {broken:?}", self.url);
         let uris = renditions(&reply.text());
         let of = |uri: &String| Self { url: self.url.join(uri).unwrap(), ..self.clone() };
         if uris.is_empty() { vec![self.clone()] } else { uris.iter().map(of).collect() }
@@ -155,7 +157,7 @@ impl Taken {
 struct Eyes {
     viewer: Viewer,
     connection: Connection,
-    conformity: Conformity,
+    follower: Follower,
     init: Option<(String, Bytes)>,
     next: Option<u64>,
     taken: Taken,
@@ -169,8 +171,8 @@ impl Eyes {
     ) -> Taken {
         let viewer = viewer.renditions().await.remove(0);
         let connection = viewer.connect().await;
-        let (conformity, taken) = (Conformity, Taken::default());
-        let mut eyes = Self { viewer, connection, conformity, init: None, next: None, taken };
+        let (follower, taken) = (Follower::default(), Taken::default());
+        let mut eyes = Self { viewer, connection, follower, init: None, next: None, taken };
         while !*stopped.borrow() {
             for entry in eyes.fresh().await {
                 eyes.take(entry).await;
@@ -190,7 +192,8 @@ impl Eyes {
         let url = self.viewer.url.clone();
         let Some(reply) = self.ask(&url).await else { return Vec::new() };
         self.taken.playlists += 1;
-        self.taken.violations.extend(self.conformity.see(&reply.text()));
+        let broken = self.follower.observe(&reply.text());
+        self.taken.violations.extend(broken.iter().map(ToString::to_string));
         let mut entries = Listing::read(&reply.text()).entries;
         let Some(first) = entries.first().map(|entry| entry.sequence) else { return entries };
         let next = *self.next.get_or_insert(first);

@@ -88,6 +88,13 @@ impl Live {
         self
     }
 
+    /// Makes segments so long, in seconds.
+    #[must_use]
+    pub fn lasting(self: Arc<Self>, seconds: u64) -> Arc<Self> {
+        self.change(|state| (state.target_secs, state.duration) = (seconds, Duration::from_secs(seconds)));
+        self
+    }
+
     /// Adds a segment; the oldest leaves when the window is full.
     pub fn advance(&self) {
         self.add(false);

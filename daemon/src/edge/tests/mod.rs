@@ -1,5 +1,7 @@
 //! The edge over real sockets.
 
+mod tls;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

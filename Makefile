@@ -1,0 +1,37 @@
+# Each target is a few plain commands; run them by hand as well.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test soak bench fmt lint deny packages
+
+help: ## show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
+
+run: ## build the daemon and start the demo of conf.d/
+	cargo run --release --package sluice-daemon -- run --conf conf.d
+
+test: packages ## run every test
+	scripts/install-tools nextest
+	cargo test --workspace --doc --quiet
+	cargo nextest run --workspace
+
+soak: packages ## relay and play for ten minutes a test; SLUICE_SECONDS=N for another length
+	scripts/install-tools nextest
+	SLUICE_SECONDS=$${SLUICE_SECONDS:-600} cargo nextest run --profile soak --package sluice-daemon 'relay::'
+
+bench: packages ## measure beside the peers; SLUICE_ROUNDS=N for other than seven rounds
+	cargo bench --package sluice-daemon --bench peers
+
+fmt: ## format the sources
+	cargo fmt --all
+
+lint: ## what CI refuses besides failing tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items
+
+deny: ## check licences, bans and sources of the dependencies
+	scripts/install-tools deny
+	cargo deny --offline check licenses bans sources
+
+packages:
+	scripts/install-packages

@@ -1,0 +1,270 @@
+//! Commands that ask a running daemon over its admin side.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bytes::Bytes;
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use http::header::{AUTHORIZATION, HOST};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use thiserror::Error;
+use tokio::net::TcpStream;
+
+use crate::api::view::{Outcome, PipelineView, ReloadView};
+
+/// The exit code for a configuration with problems (EX_CONFIG of sysexits.h).
+const CONFIGURATION: u8 = 78;
+
+/// How long an answer may take: a reload waits for what it prepares.
+const PATIENCE: Duration = Duration::from_secs(65);
+
+/// The largest answer that is read.
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why a daemon could not be asked.
+#[derive(Debug, Error)]
+enum RemoteError {
+    #[error("{0} is no address of an admin side: write http://HOST:PORT")]
+    Address(String),
+    #[error("cannot reach {address}: {cause}: is the daemon running?")]
+    Connect {
+        address: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the exchange failed: {0}")]
+    Exchange(Box<dyn std::error::Error + Send + Sync>),
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Timeout,
+    #[error("{status}: {detail}")]
+    Refused { status: StatusCode, detail: String },
+    #[error("the answer is not understood: {0}")]
+    Answer(#[from] serde_json::Error),
+}
+
+/// `sluice status`: prints every pipeline as a table. 0 where the daemon answered, else 1.
+pub(crate) fn status(admin: &str, token: Option<&str>) -> ExitCode {
+    finish(run(|| async { Ok((table(&pipelines(admin, token).await?), 0)) }))
+}
+
+/// `sluice reload`: prints what changed, or with `dry_run` what would, and the problems. 0 where there are none,
+/// 78 where the configuration has some, 1 where the daemon could not be asked or could not apply it.
+pub(crate) fn reload(admin: &str, token: Option<&str>, dry_run: bool) -> ExitCode {
+    finish(run(|| async {
+        let view = ask_reload(admin, token, dry_run).await?;
+        let code = match (&view.error, view.has_errors()) {
+            (Some(_), _) => 1,
+            (None, true) => CONFIGURATION,
+            (None, false) => 0,
+        };
+        Ok((describe(&view), code))
+    }))
+}
+
+type Printed = Result<(String, u8), RemoteError>;
+
+fn run<F: Future<Output = Printed>>(command: impl FnOnce() -> F) -> Printed {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RemoteError::Exchange(error.into()))?;
+    runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, command()).await.unwrap_or(Err(RemoteError::Timeout))
+    })
+}
+
+fn finish(printed: Printed) -> ExitCode {
+    let (written, code) = match printed {
+        Ok((text, code)) => (io::stdout().lock().write_all(text.as_bytes()), code),
+        Err(error) => (writeln!(io::stderr().lock(), "error: {error}"), 1),
+    };
+    // a reader that closed the pipe, as head does, has seen what it wanted
+    match written {
+        Ok(()) => ExitCode::from(code),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(code),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+async fn pipelines(admin: &str, token: Option<&str>) -> Result<Vec<PipelineView>, RemoteError> {
+    match ask(admin, token, Method::GET, "/api/v1/pipelines").await? {
+        (StatusCode::OK, body) => parse(&body),
+        (status, body) => Err(refused(status, &body)),
+    }
+}
+
+async fn ask_reload(admin: &str, token: Option<&str>, dry_run: bool) -> Result<ReloadView, RemoteError> {
+    let path = if dry_run { "/api/v1/reload?dry-run" } else { "/api/v1/reload" };
+    match ask(admin, token, Method::POST, path).await? {
+        (StatusCode::OK, body) => parse(&body),
+        (StatusCode::UNPROCESSABLE_ENTITY, body) => {
+            let mut problem: Value = parse(&body)?;
+            Ok(serde_json::from_value(problem["reload"].take())?)
+        }
+        (status, body) => Err(refused(status, &body)),
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RemoteError> {
+    Ok(serde_json::from_slice(body)?)
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> RemoteError {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    RemoteError::Refused {
+        status,
+        detail: problem["detail"].as_str().unwrap_or("no reason given").to_owned(),
+    }
+}
+
+async fn ask(
+    admin: &str,
+    token: Option<&str>,
+    method: Method,
+    path: &str,
+) -> Result<(StatusCode, Bytes), RemoteError> {
+    let wrong = || RemoteError::Address(admin.to_owned());
+    let uri: Uri = admin.parse().map_err(|_| wrong())?;
+    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(wrong)?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let socket = TcpStream::connect((host, authority.port_u16().unwrap_or(80)))
+        .await
+        .map_err(|cause| RemoteError::Connect { address: authority.to_string(), cause })?;
+    let failed = |error: hyper::Error| RemoteError::Exchange(error.into());
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(failed)?;
+    let mut request = Request::builder().method(method).uri(path).header(HOST, authority.as_str());
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| RemoteError::Exchange(error.into()))?;
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(failed)?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES)
+            .collect()
+            .await
+            .map_err(RemoteError::Exchange)?;
+        Ok((status, body.to_bytes()))
+    };
+    tokio::pin!(exchange);
+    tokio::select! {
+        biased;
+        answer = &mut exchange => answer,
+        outcome = connection => match outcome {
+            Ok(()) => exchange.await, // it closed after the answer, which is read by now
+            Err(error) => Err(failed(error)),
+        },
+    }
+}
+
+fn table(pipelines: &[PipelineView]) -> String {
+    if pipelines.is_empty() {
+        return "no pipelines\n".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["PIPELINE", "STATE", "VIEWERS", "SEGMENTS", "BYTES", "REASON"]);
+    for pipeline in pipelines {
+        let segments: usize = pipeline.renditions.iter().map(|rendition| rendition.segments).sum();
+        let bytes: u64 = pipeline.renditions.iter().map(|rendition| rendition.bytes).sum();
+        let number = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        table.add_row([
+            Cell::new(&pipeline.name),
+            Cell::new(&pipeline.state),
+            number(pipeline.viewers().to_string()),
+            number(segments.to_string()),
+            number(size(bytes)),
+            Cell::new(&pipeline.reason),
+        ]);
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+fn describe(view: &ReloadView) -> String {
+    let mut text = String::new();
+    for change in &view.changes {
+        let what =
+            if change.what.is_empty() { String::new() } else { format!(" ({})", change.what.join(", ")) };
+        text += &format!("{:8} {}{what}, {} viewers\n", change.change, change.pipeline, change.viewers);
+    }
+    for problem in &view.problems {
+        let (file, line, column) = (&problem.file, problem.line, problem.column);
+        text += &format!("{file}:{line}:{column}: {}: {}\n", problem.severity, problem.message);
+        if !problem.help.is_empty() {
+            text += &format!("  help: {}\n", problem.help);
+        }
+    }
+    if let Some(error) = &view.error {
+        text += &format!("error: {error}\n");
+    }
+    text += match view.outcome {
+        Outcome::Applied => "applied\n",
+        Outcome::Unchanged => "nothing has changed\n",
+        Outcome::Refused => "nothing was applied\n",
+        Outcome::DryRun => "dry run: nothing was applied\n",
+    };
+    text
+}
+
+/// Bytes for a person: `3.0 MiB`.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        (value, unit) = (value / 1024.0, unit + 1);
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::api::testing::Running;
+
+    #[tokio::test]
+    async fn status_shows_each_pipeline_in_a_line() {
+        let running = Running::new();
+        let admin = format!("http://{}", running.admin.local_addr());
+        let text = table(&pipelines(&admin, None).await.unwrap());
+        let line = text.lines().nth(1).unwrap();
+        let words: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(words, "tv/news stalled 7 3 3.0 MiB nothing new for 18 s".split(' ').collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn reload_prints_the_plan_and_the_problems_with_their_places() {
+        let running = Running::new();
+        let admin = format!("http://{}", running.admin.local_addr());
+        let view = ask_reload(&admin, None, true).await.unwrap();
+        assert_eq!(describe(&view), "retune   tv/news (buffer), 7 viewers\ndry run: nothing was applied\n");
+        running.control.broken.store(true, Ordering::SeqCst);
+        let view = ask_reload(&admin, None, false).await.unwrap();
+        assert!(view.has_errors());
+        let text = describe(&view);
+        assert!(text.contains("news.kdl:3:5: error: unknown node \"sorce\"\n  help: did you mean"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_is_away_or_refuses_is_an_error_in_words() {
+        for (admin, words) in [
+            ("127.0.0.1:9090", "is no address of an admin side"),
+            ("https://127.0.0.1:9090", "is no address of an admin side"),
+            ("http://127.0.0.1:1", "is the daemon running?"),
+        ] {
+            let error = pipelines(admin, None).await.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let running = Running::new();
+        let port = running.admin.local_addr().port();
+        let error = ask(&format!("http://127.0.0.1:{port}"), None, Method::GET, "/nothing").await.unwrap();
+        assert_eq!(refused(error.0, &error.1).to_string(), "404 Not Found: nothing is here");
+    }
+}

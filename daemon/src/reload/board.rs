@@ -1,0 +1,107 @@
+//! What stands in force, for those who look: the control API reads it, the reloader writes it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use sluice_core::pipeline::{Fleet, Shared};
+
+use crate::api::view::{Check, ConfigView, PipelineView};
+
+/// A pipeline that runs.
+struct Posted {
+    shared: Arc<Shared>,
+    source: Option<String>,
+    /// Stage and path of each sink.
+    sinks: Vec<(Arc<str>, String)>,
+}
+
+/// The board.
+pub(crate) struct Board {
+    pipelines: ArcSwap<BTreeMap<Arc<str>, Posted>>,
+    config: ArcSwap<ConfigView>,
+    listening: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl Board {
+    /// Nothing runs yet.
+    pub(crate) fn new(directory: String) -> Self {
+        let config = ConfigView { directory, files: Vec::new(), problems: Vec::new(), last_reload: None };
+        Self {
+            pipelines: ArcSwap::default(),
+            config: ArcSwap::from_pointee(config),
+            listening: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Every pipeline, in the order of names.
+    pub(crate) fn pipelines(&self) -> Vec<PipelineView> {
+        self.pipelines.load().values().map(Posted::view).collect()
+    }
+
+    /// The pipeline of this name.
+    pub(crate) fn pipeline(&self, name: &str) -> Option<PipelineView> {
+        self.pipelines.load().get(name).map(Posted::view)
+    }
+
+    /// Viewers of a pipeline, over all its sinks.
+    pub(crate) fn viewers(&self, pipeline: &str) -> i64 {
+        self.pipeline(pipeline).map_or(0, |view| view.viewers())
+    }
+
+    /// How the configuration stands.
+    pub(crate) fn config(&self) -> Arc<ConfigView> {
+        self.config.load_full()
+    }
+
+    /// What must hold before viewers are sent here.
+    pub(crate) fn ready(&self) -> Vec<Check> {
+        let listening = self.listening.load(Ordering::Relaxed);
+        let draining = self.draining.load(Ordering::Relaxed);
+        let applied = self.config.load().last_reload.is_some();
+        let check = |name: &str, ok: bool, detail: &str| Check {
+            name: name.to_owned(),
+            ok,
+            detail: if ok { String::new() } else { detail.to_owned() },
+        };
+        vec![
+            check("listeners", listening, "viewers cannot connect yet"),
+            check("configuration", applied, "no configuration is applied yet"),
+            check("draining", !draining, "the daemon stops"),
+        ]
+    }
+
+    /// Whether viewers can connect.
+    pub(super) fn set_listening(&self, listening: bool) {
+        self.listening.store(listening, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn post(&self, fleet: &Fleet) {
+        let posted = fleet.iter().map(|(name, pipeline)| {
+            let source =
+                pipeline.plan().sources.first().map(|source| format!("source 1 {}", source.spec.kind()));
+            let sinks =
+                pipeline.mounts().iter().map(|mount| (mount.stage.clone(), mount.path.clone())).collect();
+            (name.clone(), Posted { shared: pipeline.shared().clone(), source, sinks })
+        });
+        self.pipelines.store(Arc::new(posted.collect()));
+    }
+
+    pub(super) fn stand(&self, config: ConfigView) {
+        self.config.store(Arc::new(config));
+    }
+}
+
+impl Posted {
+    fn view(&self) -> PipelineView {
+        let sinks = self.sinks.iter().map(|(stage, path)| (&**stage, path.as_str()));
+        PipelineView::of(&self.shared, self.source.clone(), sinks)
+    }
+}

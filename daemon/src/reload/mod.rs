@@ -1,0 +1,324 @@
+//! Bringing the daemon in line with its files: read, settle, prepare, apply, swap, drain.
+
+mod board;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use sluice_core::event::Events;
+use sluice_core::pipeline::{Fleet, Pipeline};
+use sluice_core::plan::{self, Change, Good, Plan, Server, ServerPart, Settled};
+use tokio_util::task::TaskTracker;
+
+pub(crate) use board::Board;
+pub(crate) use watch::Watch;
+
+use crate::api::view::{ChangeView, ConfigView, FileView, Outcome, ProblemView, ReloadView};
+use crate::cli::files;
+use crate::edge::{Cors, Edge, EdgeMetrics, Identity, Limits, Listener, Routes, Settings};
+use crate::kinds::KINDS;
+use crate::telemetry::{ConfigMetrics, LogHandle};
+
+/// Why a reload could not be prepared. All is as it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrepareError {
+    /// The directory cannot be read.
+    #[error("the configuration cannot be read")]
+    Read(#[source] std::io::Error),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] crate::edge::BindError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Identity(#[from] crate::edge::IdentityError),
+    /// The log's level cannot be changed.
+    #[error(transparent)]
+    Log(#[from] crate::telemetry::LogError),
+}
+
+/// What the reloader is made of.
+pub(crate) struct Parts {
+    pub(crate) dir: PathBuf,
+    pub(crate) fleet: Fleet,
+    pub(crate) edge: Edge,
+    pub(crate) edge_metrics: Arc<EdgeMetrics>,
+    pub(crate) routes: Arc<ArcSwap<Routes>>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) metrics: ConfigMetrics,
+    pub(crate) events: Events,
+    pub(crate) log: LogHandle,
+}
+
+/// Owns what runs, and changes it. One reload at a time: it is called from one task.
+pub(crate) struct Reloader {
+    parts: Parts,
+    good: Good,
+    listeners: Vec<(SocketAddr, Listener)>,
+    leaving: TaskTracker,
+}
+
+/// What a change needs and what can fail, made before anything is changed.
+struct Prepared {
+    listeners: Vec<(SocketAddr, Listener)>,
+}
+
+impl Reloader {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts, good: Good::default(), listeners: Vec::new(), leaving: TaskTracker::new() }
+    }
+
+    /// Where viewers connect, ports filled in.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().map(|(_, listener)| listener.local_addr())
+    }
+
+    /// The plan in force.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.good.plan
+    }
+
+    /// The first plan.
+    ///
+    /// # Errors
+    /// When an address cannot be bound or a certificate not be used; nothing runs then.
+    pub(crate) fn start(&mut self, settled: Settled) -> Result<(), PrepareError> {
+        let server = settled.good.plan.server.clone();
+        let prepared = Prepared { listeners: self.bind_all(&server)? };
+        self.good.plan.server = server;
+        self.apply(settled, prepared, "start");
+        self.parts.board.set_listening(true);
+        Ok(())
+    }
+
+    /// Reads the files again and applies what changed. The outcome is logged, counted, posted and returned.
+    pub(crate) async fn reload(&mut self, cause: &'static str, dry_run: bool) -> ReloadView {
+        let settled = match self.settle().await {
+            Ok(settled) => settled,
+            Err(error) => return self.refuse(&error, cause),
+        };
+        if dry_run {
+            return view(Outcome::DryRun, self.touched(&settled.good.plan), &settled);
+        }
+        match self.prepare(&settled.good.plan.server) {
+            Ok(prepared) => self.apply(settled, prepared, cause),
+            Err(error) => self.refuse(&error, cause),
+        }
+    }
+
+    async fn settle(&self) -> Result<Settled, PrepareError> {
+        let (dir, good) = (self.parts.dir.clone(), self.good.clone());
+        let settling = tokio::task::spawn_blocking(move || {
+            let current = files::read_dir(&dir)?;
+            Ok(plan::settle(&current, &good, &KINDS, &files::SystemLookup))
+        });
+        let settled = settling.await.map_err(std::io::Error::other).map_err(PrepareError::Read)?;
+        settled.map_err(PrepareError::Read)
+    }
+
+    fn prepare(&self, server: &Server) -> Result<Prepared, PrepareError> {
+        let before = &self.good.plan.server;
+        if server.log != before.log {
+            self.parts.log.set(server.log.level)?;
+        }
+        if server.tls != before.tls {
+            // every listener is made anew; the old ones must let go of their ports for that, so check first
+            if let Some(tls) = &server.tls {
+                Identity::load(&tls.cert, &tls.key)?;
+            }
+            return Ok(Prepared { listeners: Vec::new() });
+        }
+        let fresh =
+            server.listen.iter().filter(|address| self.listeners.iter().all(|(known, _)| known != *address));
+        let identity = identity(server)?;
+        let bound = fresh.map(|address| Ok((*address, self.parts.edge.listen(*address, identity.clone())?)));
+        Ok(Prepared { listeners: bound.collect::<Result<_, PrepareError>>()? })
+    }
+
+    fn apply(&mut self, settled: Settled, prepared: Prepared, cause: &'static str) -> ReloadView {
+        let diff = plan::diff(&self.good.plan, &settled.good.plan);
+        let changes = self.touched(&settled.good.plan);
+        let left = self.parts.fleet.apply(&settled.good.plan);
+        self.swap_routes();
+        self.stop_all(left, "it left the configuration");
+        self.change_server(&diff.server, &settled.good.plan.server, prepared);
+        self.parts.board.post(&self.parts.fleet);
+        for change in &changes {
+            let what = change.what.join(", ");
+            tracing::info!(
+                pipeline = change.pipeline,
+                change = change.change,
+                what,
+                viewers = change.viewers,
+                "applied"
+            );
+        }
+        for part in &diff.server {
+            tracing::info!(node = part.word(), "applied to the server");
+        }
+        for problem in settled.problems.iter() {
+            tracing::error!(%problem, "the configuration has a problem");
+        }
+        let outcome = if settled.problems.are_fatal() {
+            Outcome::Refused
+        } else if diff.is_empty() {
+            Outcome::Unchanged
+        } else {
+            Outcome::Applied
+        };
+        let view = view(outcome, changes, &settled);
+        let files = files_in_force(&settled);
+        self.good = settled.good;
+        let directory = self.parts.dir.display().to_string();
+        let problems = view.problems.clone();
+        self.post(ConfigView { directory, files, problems, last_reload: Some(view.clone()) }, cause);
+        view
+    }
+
+    fn change_server(&mut self, parts: &[ServerPart], server: &Server, prepared: Prepared) {
+        self.parts.edge.retune(settings(server));
+        self.listeners.retain(|(address, _)| server.listen.contains(address));
+        if parts.contains(&ServerPart::Tls) && !self.listeners.is_empty() {
+            self.listeners.clear();
+            match self.bind_all(server) {
+                Ok(listeners) => self.listeners = listeners,
+                Err(error) => {
+                    self.parts.board.set_listening(false);
+                    tracing::error!(error = chain(&error), "viewers cannot connect any more");
+                }
+            }
+        }
+        self.listeners.extend(prepared.listeners);
+        for part in [ServerPart::Admin, ServerPart::StateDir].iter().filter(|part| parts.contains(part)) {
+            tracing::warn!(node = part.word(), "this takes effect with a restart only");
+        }
+    }
+
+    fn bind_all(&self, server: &Server) -> Result<Vec<(SocketAddr, Listener)>, PrepareError> {
+        let identity = identity(server)?;
+        let bind = |address: &SocketAddr| Ok((*address, self.parts.edge.listen(*address, identity.clone())?));
+        server.listen.iter().map(bind).collect()
+    }
+
+    fn swap_routes(&self) {
+        let mut routes = Routes::default();
+        for (pipeline, mount) in self.parts.fleet.mounts() {
+            let target = (pipeline.clone(), mount.stage.clone(), mount.service.clone());
+            routes.prefix(&mount.path, target, &self.parts.edge_metrics);
+        }
+        self.parts.routes.store(Arc::new(routes));
+    }
+
+    fn stop_all(&self, left: Vec<Pipeline>, reason: &'static str) {
+        for pipeline in left {
+            self.leaving.spawn(pipeline.stop(reason));
+        }
+    }
+
+    fn touched(&self, next: &Plan) -> Vec<ChangeView> {
+        let changes = plan::diff(&self.good.plan, next).pipelines.into_iter();
+        let changes = changes.filter(|change| !matches!(change, Change::Keep(_)));
+        let touched = changes.map(|change| ChangeView {
+            pipeline: change.name().to_string(),
+            change: change.word().to_owned(),
+            viewers: self.parts.board.viewers(change.name()),
+            what: match change {
+                Change::Retune { parts, .. } => parts.iter().map(|part| part.word().to_owned()).collect(),
+                Change::Replace { reason, .. } => vec![reason],
+                _ => Vec::new(),
+            },
+        });
+        touched.collect()
+    }
+
+    fn refuse(&self, error: &PrepareError, cause: &'static str) -> ReloadView {
+        let words = chain(error);
+        tracing::error!(error = words, cause, "reload failed; all is as it was");
+        let before = self.parts.board.config();
+        let view = ReloadView {
+            time: Timestamp::now(),
+            outcome: Outcome::Refused,
+            error: Some(words),
+            changes: Vec::new(),
+            problems: before.problems.clone(),
+        };
+        self.post(ConfigView { last_reload: Some(view.clone()), ..ConfigView::clone(&before) }, cause);
+        view
+    }
+
+    fn post(&self, config: ConfigView, cause: &'static str) {
+        let Some(reload) = &config.last_reload else { return };
+        match reload.outcome {
+            Outcome::Applied => self.parts.metrics.applied(),
+            Outcome::Unchanged => self.parts.metrics.unchanged(),
+            Outcome::Refused => self.parts.metrics.refused(reload.problems.len()),
+            Outcome::DryRun => return,
+        }
+        let detail = serde_json::json!({ "cause": cause, "outcome": reload.outcome, "error": reload.error });
+        self.parts.events.publish("config.reloaded", None, detail);
+        let problems = config.problems.len();
+        tracing::info!(cause, outcome = ?reload.outcome, problems, "configuration read");
+        self.parts.board.stand(config);
+    }
+
+    /// Ends: no new viewers, those under way may finish within the configured time, then everything stops.
+    pub(crate) async fn drain(mut self) {
+        self.parts.board.set_draining();
+        self.listeners.clear();
+        let cut = self.parts.edge.drain(self.good.plan.server.drain).await;
+        if cut > 0 {
+            tracing::warn!(connections = cut, "cut at the end of the drain time");
+        }
+        let fleet = self.parts.fleet.clear();
+        self.stop_all(fleet, "the daemon stops");
+        self.leaving.close();
+        self.leaving.wait().await;
+    }
+}
+
+fn view(outcome: Outcome, changes: Vec<ChangeView>, settled: &Settled) -> ReloadView {
+    let problems = settled.problems.iter().map(ProblemView::from).collect();
+    ReloadView { time: Timestamp::now(), outcome, error: None, changes, problems }
+}
+
+/// The files that are in force or would be, had they no problems.
+fn files_in_force(settled: &Settled) -> Vec<FileView> {
+    let names = settled.good.files.iter().map(|(name, _)| name.as_str());
+    let names: BTreeSet<&str> = names.chain(settled.held_back.iter().map(|name| &**name)).collect();
+    let file = |name: &str| FileView { name: name.to_owned(), refused: settled.held_back.contains(name) };
+    names.into_iter().map(file).collect()
+}
+
+/// An error with everything beneath it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        words.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    words
+}
+
+fn identity(server: &Server) -> Result<Option<Arc<Identity>>, PrepareError> {
+    Ok(server.tls.as_ref().map(|tls| Identity::load(&tls.cert, &tls.key)).transpose()?)
+}
+
+/// What the edge needs of the configuration.
+pub(crate) fn settings(server: &Server) -> Settings {
+    let limits = Limits {
+        connections: server.limits.connections,
+        head: server.limits.head_timeout,
+        idle: server.limits.idle_timeout,
+        write: server.limits.write_timeout,
+        head_bytes: usize::try_from(server.limits.headers.0).unwrap_or(usize::MAX),
+        streams: server.limits.streams,
+        ..Limits::default()
+    };
+    let cors = Cors::from_words(server.cors.iter().map(String::as_str)).unwrap_or_default();
+    Settings { limits, trusted_proxies: server.trusted_proxies.clone(), cors }
+}

@@ -1,0 +1,82 @@
+//! Watching the configuration directory. Whatever happens in it means one thing: read it again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+/// Editors save in several steps: a change is taken up when nothing followed it for so long,
+const QUIET: Duration = Duration::from_millis(100);
+/// and a stream of changes after so long at the latest.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Tells of changes while it lives.
+pub(crate) struct Watch {
+    changed: Arc<Notify>,
+    _watcher: RecommendedWatcher,
+}
+
+impl Watch {
+    /// Watches `dir`, and where it is a link or holds a `..data` link (as mounted configuration maps do), what
+    /// the links lead to is read anew with each event in the directory itself.
+    ///
+    /// # Errors
+    /// When the system gives no watch, as when its number is limited; the daemon then reloads on SIGHUP only.
+    pub(crate) fn new(dir: &Path) -> notify::Result<Self> {
+        let changed = Arc::new(Notify::new());
+        let tell = changed.clone();
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
+                Ok(event) if matches!(event.kind, EventKind::Access(_)) => {} // we read it ourselves
+                Ok(_) => tell.notify_one(),
+                Err(error) => {
+                    tracing::warn!(%error, "watching the configuration is impaired; reading it again");
+                    tell.notify_one();
+                }
+            })?;
+        watcher.watch(&real(dir), RecursiveMode::NonRecursive)?;
+        Ok(Self { changed, _watcher: watcher })
+    }
+
+    /// Waits for a change and until it has settled.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+        let deadline = Instant::now() + LONGEST;
+        while Instant::now() < deadline && timeout(QUIET, self.changed.notified()).await.is_ok() {}
+    }
+}
+
+fn real(dir: &Path) -> PathBuf {
+    dir.canonicalize().unwrap_or_else(|_| dir.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn rename_saves_links_new_and_deleted_files_are_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("a.kdl"), "a").unwrap();
+        let watch = Watch::new(dir.path()).unwrap();
+        let acts: [&dyn Fn() -> std::io::Result<()>; 5] = [
+            &|| std::fs::write(at("b.kdl"), "b"),
+            &|| std::fs::write(at("a.kdl~"), "a2").and_then(|()| std::fs::rename(at("a.kdl~"), at("a.kdl"))),
+            &|| std::fs::remove_file(at("b.kdl")),
+            &|| std::os::unix::fs::symlink("one", at("..data")),
+            &|| {
+                std::os::unix::fs::symlink("two", at("..new"))
+                    .and_then(|()| std::fs::rename(at("..new"), at("..data")))
+            },
+        ];
+        for (number, act) in acts.iter().enumerate() {
+            act().unwrap();
+            let seen = timeout(Duration::from_secs(10), watch.changed()).await;
+            assert!(seen.is_ok(), "act {number}");
+        }
+    }
+}

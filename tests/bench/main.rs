@@ -1,0 +1,54 @@
+//! Measures the daemon beside its peers in one run: nginx with proxy_cache, and a bare hyper server and client.
+//!
+//! `SLUICE_ROUNDS` sets how often each figure is taken (7), `SLUICE_ROUND_SECONDS` how long a load lasts (3).
+//! The table goes to the standard output and to `bench.md` in the target directory.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark ends where it cannot go on"
+)]
+
+mod bare;
+mod cost;
+mod load;
+mod report;
+mod serving;
+
+use std::path::Path;
+
+use report::Report;
+
+/// What every measurement is made with.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    rounds: usize,
+    seconds: u64,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    match arguments.get(1).map(String::as_str) {
+        Some("bare-server") => runtime.block_on(bare::serve()),
+        Some("bare-client") => runtime.block_on(bare::fetch(&arguments[2..])),
+        _ => runtime.block_on(measure()),
+    }
+}
+
+async fn measure() {
+    let number =
+        |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    let effort =
+        Effort { rounds: number("SLUICE_ROUNDS", 7), seconds: number("SLUICE_ROUND_SECONDS", 3) as u64 };
+    let mut report = Report::default();
+    serving::measure(effort, &mut report).await;
+    cost::saving(effort, &mut report).await;
+    cost::memory(effort, &mut report).await;
+    cost::relaying(effort, &mut report).await;
+    let table = report.table();
+    let target = std::env::current_exe().unwrap();
+    let target = target.ancestors().nth(3).map(Path::to_owned).unwrap();
+    std::fs::write(target.join("bench.md"), &table).unwrap();
+    print!("{table}");
+}
