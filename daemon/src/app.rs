@@ -188,7 +188,8 @@ fn announce_pipelines(reloader: &Reloader) {
     let Some(base) = base_url(reloader.plan(), reloader.addresses().next()) else { return };
     for pipeline in reloader.plan().enabled() {
         for sink in &pipeline.sinks {
-            let (page, url) = (format!("{base}{}/", sink.spec.path()), format!("{base}{}/index.m3u8", sink.spec.path()));
+            let (page, url) =
+                (format!("{base}{}/", sink.spec.path()), format!("{base}{}/index.m3u8", sink.spec.path()));
             tracing::info!(pipeline = %pipeline.name, page, url, "serving");
         }
     }
@@ -201,7 +202,11 @@ fn base_url(plan: &Plan, address: Option<std::net::SocketAddr>) -> Option<String
     }
     let address = address?;
     let scheme = if plan.server.tls.is_some() { "https" } else { "http" };
-    let local = if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
+    let local = if address.ip().is_unspecified() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    };
     Some(format!("{scheme}://{local}"))
 }
 

@@ -1,3 +1,4 @@
 //! cli
 
+pub(crate) mod files;
 mod remote;

@@ -85,8 +85,10 @@ impl Board {
 
     pub(super) fn post(&self, fleet: &Fleet) {
         let posted = fleet.iter().map(|(name, pipeline)| {
-            let source = pipeline.plan().sources.first().map(|source| format!("source 1 {}", source.spec.kind()));
-            let sinks = pipeline.mounts().iter().map(|mount| (mount.stage.clone(), mount.path.clone())).collect();
+            let source =
+                pipeline.plan().sources.first().map(|source| format!("source 1 {}", source.spec.kind()));
+            let sinks =
+                pipeline.mounts().iter().map(|mount| (mount.stage.clone(), mount.path.clone())).collect();
             (name.clone(), Posted { shared: pipeline.shared().clone(), source, sinks })
         });
         self.pipelines.store(Arc::new(posted.collect()));

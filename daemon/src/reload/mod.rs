@@ -89,7 +89,7 @@ impl Reloader {
     pub(crate) fn start(&mut self, settled: Settled) -> Result<(), PrepareError> {
         let server = settled.good.plan.server.clone();
         let prepared = Prepared { listeners: self.bind_all(&server)? };
-        self.parts.edge.retune(settings(&server));
+        self.good.plan.server = server;
         self.apply(settled, prepared, "start");
         self.parts.board.set_listening(true);
         Ok(())
@@ -132,7 +132,8 @@ impl Reloader {
             }
             return Ok(Prepared { listeners: Vec::new() });
         }
-        let fresh = server.listen.iter().filter(|address| self.listeners.iter().all(|(known, _)| known != *address));
+        let fresh =
+            server.listen.iter().filter(|address| self.listeners.iter().all(|(known, _)| known != *address));
         let identity = identity(server)?;
         let bound = fresh.map(|address| Ok((*address, self.parts.edge.listen(*address, identity.clone())?)));
         Ok(Prepared { listeners: bound.collect::<Result<_, PrepareError>>()? })
@@ -148,7 +149,13 @@ impl Reloader {
         self.parts.board.post(&self.parts.fleet);
         for change in &changes {
             let what = change.what.join(", ");
-            tracing::info!(pipeline = change.pipeline, change = change.change, what, viewers = change.viewers, "applied");
+            tracing::info!(
+                pipeline = change.pipeline,
+                change = change.change,
+                what,
+                viewers = change.viewers,
+                "applied"
+            );
         }
         for part in &diff.server {
             tracing::info!(node = part.word(), "applied to the server");

@@ -28,14 +28,15 @@ impl Watch {
     pub(crate) fn new(dir: &Path) -> notify::Result<Self> {
         let changed = Arc::new(Notify::new());
         let tell = changed.clone();
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
-            Ok(event) if matches!(event.kind, EventKind::Access(_)) => {} // we read it ourselves
-            Ok(_) => tell.notify_one(),
-            Err(error) => {
-                tracing::warn!(%error, "watching the configuration is impaired; reading it again");
-                tell.notify_one();
-            }
-        })?;
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
+                Ok(event) if matches!(event.kind, EventKind::Access(_)) => {} // we read it ourselves
+                Ok(_) => tell.notify_one(),
+                Err(error) => {
+                    tracing::warn!(%error, "watching the configuration is impaired; reading it again");
+                    tell.notify_one();
+                }
+            })?;
         watcher.watch(&real(dir), RecursiveMode::NonRecursive)?;
         Ok(Self { changed, _watcher: watcher })
     }
@@ -67,7 +68,10 @@ mod tests {
             &|| std::fs::write(at("a.kdl~"), "a2").and_then(|()| std::fs::rename(at("a.kdl~"), at("a.kdl"))),
             &|| std::fs::remove_file(at("b.kdl")),
             &|| std::os::unix::fs::symlink("one", at("..data")),
-            &|| std::os::unix::fs::symlink("two", at("..new")).and_then(|()| std::fs::rename(at("..new"), at("..data"))),
+            &|| {
+                std::os::unix::fs::symlink("two", at("..new"))
+                    .and_then(|()| std::fs::rename(at("..new"), at("..data")))
+            },
         ];
         for (number, act) in acts.iter().enumerate() {
             act().unwrap();

@@ -1,9 +1,9 @@
 //! Logs to stderr, in the format that the configuration names, at a level that can change while the daemon runs.
 
 use std::io::IsTerminal;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sluice_core::plan::LogFormat;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -13,31 +13,6 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use super::logfmt::Logfmt;
 
-/// How lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum LogFormat {
-    /// For a person at a terminal.
-    #[default]
-    Pretty,
-    /// One JSON object for each line.
-    Json,
-    /// `key=value`.
-    Logfmt,
-}
-
-impl FromStr for LogFormat {
-    type Err = LogError;
-
-    fn from_str(word: &str) -> Result<Self, LogError> {
-        match word {
-            "pretty" => Ok(Self::Pretty),
-            "json" => Ok(Self::Json),
-            "logfmt" => Ok(Self::Logfmt),
-            other => Err(LogError::Format(other.into())),
-        }
-    }
-}
-
 /// Why logs cannot be set up, or not so.
 #[derive(Debug, Error)]
 pub(crate) enum LogError {
@@ -46,9 +21,6 @@ pub(crate) enum LogError {
         "{0:?} is no level: write off, error, warn, info, debug or trace, or target=level, parted by commas"
     )]
     Level(String),
-    /// A format that is none.
-    #[error("{0:?} is no format: write pretty, json or logfmt")]
-    Format(String),
     /// Another subscriber is installed.
     #[error("logs are set up already")]
     Installed,

@@ -11,7 +11,7 @@ use prometheus::{Error, IntGauge, Opts, Registry};
 pub(crate) use config::ConfigMetrics;
 #[cfg(test)]
 pub(crate) use logging::detached;
-pub(crate) use logging::{LogError, LogFormat, LogHandle, install};
+pub(crate) use logging::{LogError, LogHandle, install};
 
 /// A registry with what belongs to the process: `process_*`, the runtime's figures, `sluice_build_info`.
 /// Call it within the runtime that is to be watched.

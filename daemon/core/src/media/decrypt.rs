@@ -17,7 +17,7 @@ const BLOCK: usize = 16;
 /// `Malformed` when the length is no positive multiple of 16, or when the padding is wrong, which tells of a wrong
 /// key or vector, or of a broken object.
 pub fn decrypt(key: &[u8; 16], iv: &[u8; 16], bytes: Bytes) -> Result<Bytes, Fault> {
-    if bytes.is_empty() || bytes.len() % BLOCK != 0 {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(BLOCK) {
         let length = bytes.len();
         return Err(Fault::malformed(format!(
             "an encrypted object of {length} bytes, no multiple of {BLOCK}"

@@ -266,11 +266,14 @@ impl RenditionSet {
     }
 }
 
+/// The start of 2026 in Unix time: numbers from the clock stay small, for players that keep them in 32 bits.
+const CLOCK_ZERO_SECS: u64 = 1_767_225_600;
+
 /// Numbers for a pipeline of which nothing was kept: from the clock, so that they are above those of any run
-/// before, as long as segments last a tenth of a second on average.
+/// before, as long as segments last a second on average.
 fn from_clock() -> Numbering {
-    let tenths = Timestamp::now().as_millisecond().unsigned_abs() / 100;
-    Numbering { media_sequence: tenths, discontinuity_sequence: tenths / 10, target_duration_secs: 1 }
+    let now = Timestamp::now().as_second().unsigned_abs().saturating_sub(CLOCK_ZERO_SECS);
+    Numbering { media_sequence: now, discontinuity_sequence: now / 10, target_duration_secs: 1 }
 }
 
 fn ceil_secs(duration: Duration) -> u64 {

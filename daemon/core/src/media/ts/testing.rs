@@ -1,0 +1,206 @@
+//! Transport streams made for tests, and an independent reader of them.
+
+use std::collections::BTreeMap;
+
+use libmpegts::pes::{
+    EsFrame, PesHeader, PesPacketizer, PtsDts, STREAM_ID_AUDIO, STREAM_ID_VIDEO, Timestamp,
+};
+use libmpegts::psi::{PatBuilder, PatConfig, PatProgram, PmtBuilder, PmtConfig, PmtStream, PsiPacketizer};
+use libmpegts::ts::{PACKET_SIZE, SYNC_BYTE};
+use mpeg2ts_reader::demultiplex::{
+    Demultiplex, DemuxContext, FilterChangeset, FilterRequest, NullPacketFilter, PatPacketFilter,
+    PmtPacketFilter,
+};
+use mpeg2ts_reader::packet::Pid;
+use mpeg2ts_reader::packet_filter_switch;
+use mpeg2ts_reader::pes::{
+    self, ElementaryStreamConsumer, PesHeader as ReadHeader, PesPacketFilter, PtsDts as ReadTimes,
+};
+
+pub(super) const VIDEO: u16 = 0x100;
+pub(super) const AUDIO: u16 = 0x101;
+/// 25 frames a second.
+pub(super) const FRAME_90KHZ: u64 = 3600;
+
+/// What a stream is made like.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    pub(super) frames: u64,
+    /// A keyframe every so many frames; 0 for a stream without video.
+    pub(super) gop: u64,
+    /// The tables every so many frames.
+    pub(super) tables: u64,
+    /// Whether keyframes are flagged, or only told by their parameter sets.
+    pub(super) flagged: bool,
+    /// The first DTS.
+    pub(super) start_90khz: u64,
+    /// The bytes of a frame.
+    pub(super) size: usize,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { frames: 150, gop: 25, tables: 10, flagged: true, start_90khz: 126_000, size: 700 }
+    }
+}
+
+impl Shape {
+    pub(super) fn build(&self) -> Vec<u8> {
+        let mut output = Vec::new();
+        let (mut pat, mut pmt) = self.tables();
+        let (mut video, mut audio) = (PesPacketizer::new(VIDEO), PesPacketizer::new(AUDIO));
+        for at in 0..self.frames {
+            let time = Timestamp::new(self.start_90khz + at * FRAME_90KHZ);
+            if at.is_multiple_of(self.tables) {
+                for table in [&mut pat, &mut pmt] {
+                    table.reset();
+                    append(&mut output, |packet| table.next(packet));
+                }
+            }
+            let clock = if self.gop > 0 { &mut video } else { &mut audio };
+            let mut packet = [0; PACKET_SIZE];
+            clock.build_pcr_packet(&mut packet, time.wrapping_sub(9000.into()).value() * 300);
+            output.extend_from_slice(&packet);
+            if self.gop > 0 {
+                let is_key = at.is_multiple_of(self.gop);
+                let start: &[u8] = if is_key { &[0, 0, 0, 1, 0x67] } else { &[0, 0, 0, 1, 0x41] };
+                let times = PtsDts::new(time.wrapping_add((2 * FRAME_90KHZ).into())).with_dts(time);
+                video.set_frame(frame(STREAM_ID_VIDEO, times, start, at, self.size, is_key && self.flagged));
+                append(&mut output, |packet| video.next(packet));
+            }
+            let times = PtsDts::new(time.wrapping_add(FRAME_90KHZ.into()));
+            audio.set_frame(frame(STREAM_ID_AUDIO, times, &[0xff, 0xf1], at, 120, true));
+            append(&mut output, |packet| audio.next(packet));
+        }
+        output
+    }
+
+    fn tables(&self) -> (PsiPacketizer, PsiPacketizer) {
+        let stream = |stream_type, elementary_pid| PmtStream {
+            stream_type,
+            elementary_pid,
+            stream_descriptors: Vec::new(),
+        };
+        let video = (self.gop > 0).then(|| stream(0x1b, VIDEO));
+        let pcr_pid = if self.gop > 0 { VIDEO } else { AUDIO };
+        let streams = video.into_iter().chain([stream(0x0f, AUDIO)]).collect();
+        let mut pat = PsiPacketizer::new(0);
+        let programs = vec![PatProgram { program_number: 1, pid: 0x1000 }];
+        pat.set_sections(PatBuilder::build(PatConfig { transport_stream_id: 1, version: 0, programs }));
+        let mut pmt = PsiPacketizer::new(0x1000);
+        let program_descriptors = Vec::new();
+        pmt.set_sections(PmtBuilder::build(PmtConfig {
+            program_number: 1,
+            pcr_pid,
+            version: 0,
+            program_descriptors,
+            streams,
+        }));
+        (pat, pmt)
+    }
+}
+
+fn frame(stream_id: u8, times: PtsDts, start: &[u8], at: u64, size: usize, rai: bool) -> EsFrame {
+    // never the sync byte, so that a search for it finds packets only
+    let filler = (0..size).map(|byte| 0x50 | u8::try_from((byte as u64 + at) % 13).unwrap());
+    let payload = start.iter().copied().chain(filler).collect();
+    EsFrame { header: PesHeader::new(stream_id).with_pts_dts(times), payload, rai }
+}
+
+fn append(output: &mut Vec<u8>, mut next: impl FnMut(&mut [u8; PACKET_SIZE]) -> bool) {
+    let mut packet = [0; PACKET_SIZE];
+    while next(&mut packet) {
+        output.extend_from_slice(&packet);
+    }
+}
+
+/// What `mpeg2ts-reader` finds in a stream.
+#[derive(Default)]
+#[expect(unreachable_pub, reason = "the macro makes a public enum with it")]
+pub struct Reading {
+    changes: FilterChangeset<Filter>,
+    /// The bytes of each elementary stream.
+    pub(super) payload: BTreeMap<u16, Vec<u8>>,
+    /// The DTS of each access unit, or its PTS.
+    pub(super) times: BTreeMap<u16, Vec<u64>>,
+    pub(super) continuity_errors: usize,
+}
+
+impl Reading {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let mut reading = Self::default();
+        let mut demultiplex = Demultiplex::new(&mut reading);
+        demultiplex.push(&mut reading, bytes);
+        reading
+    }
+}
+
+packet_filter_switch! {
+    Filter<Reading> {
+        Pat: PatPacketFilter<Reading>,
+        Pmt: PmtPacketFilter<Reading>,
+        Pes: PesPacketFilter<Reading, Collector>,
+        Null: NullPacketFilter<Reading>,
+    }
+}
+
+impl DemuxContext for Reading {
+    type F = Filter;
+
+    fn filter_changeset(&mut self) -> &mut FilterChangeset<Filter> {
+        &mut self.changes
+    }
+
+    fn construct(&mut self, request: FilterRequest<'_, '_>) -> Filter {
+        match request {
+            FilterRequest::ByPid(Pid::PAT) => Filter::Pat(PatPacketFilter::default()),
+            FilterRequest::Pmt { pid, program_number } => {
+                Filter::Pmt(PmtPacketFilter::new(pid, program_number))
+            }
+            FilterRequest::ByStream { stream_info, .. } => {
+                Filter::Pes(PesPacketFilter::new(Collector(stream_info.elementary_pid().into())))
+            }
+            _ => Filter::Null(NullPacketFilter::default()),
+        }
+    }
+}
+
+struct Collector(u16);
+
+impl ElementaryStreamConsumer<Reading> for Collector {
+    fn start_stream(&mut self, _: &mut Reading) {}
+
+    fn begin_packet(&mut self, reading: &mut Reading, header: ReadHeader<'_>) {
+        let pes::PesContents::Parsed(Some(contents)) = header.contents() else {
+            panic!("a PES packet without a header")
+        };
+        let time = match contents.pts_dts().unwrap() {
+            ReadTimes::PtsOnly(Ok(pts)) => pts.value(),
+            ReadTimes::Both { dts: Ok(dts), .. } => dts.value(),
+            other => panic!("{other:?}"),
+        };
+        reading.times.entry(self.0).or_default().push(time);
+        reading.payload.entry(self.0).or_default().extend_from_slice(contents.payload());
+    }
+
+    fn continue_packet(&mut self, reading: &mut Reading, data: &[u8]) {
+        reading.payload.entry(self.0).or_default().extend_from_slice(data);
+    }
+
+    fn end_packet(&mut self, _: &mut Reading) {}
+
+    fn continuity_error(&mut self, reading: &mut Reading) {
+        reading.continuity_errors += 1;
+    }
+}
+
+/// Whether every packet starts with the sync byte, and every continuity counter follows.
+pub(super) fn is_continuous(bytes: &[u8]) -> bool {
+    let (packets, rest) = bytes.as_chunks::<PACKET_SIZE>();
+    let mut checker = libmpegts::ts::CcChecker::new();
+    rest.is_empty()
+        && packets.iter().all(|packet| {
+            let status = checker.check(&packet.into());
+            packet[0] == SYNC_BYTE && !matches!(status, libmpegts::ts::CcStatus::Error { .. })
+        })
+}

@@ -1,0 +1,59 @@
+//! The files of a configuration, and what their secrets come from.
+
+use std::io;
+use std::path::Path;
+
+use sluice_core::conf::Lookup;
+
+/// Reads every `*.kdl` of a directory in the order of names, save hidden ones. Links are followed. A file that is
+/// no UTF-8 is read with replacement characters, so that its problem has a place.
+///
+/// # Errors
+/// When the directory or a file in it cannot be read.
+pub(crate) fn read_dir(dir: &Path) -> io::Result<Vec<(String, String)>> {
+    let named =
+        |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(|error| named(dir, error))? {
+        let path = entry?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let wanted = name.ends_with(".kdl") && !name.starts_with('.');
+        if !wanted || !path.is_file() {
+            continue;
+        }
+        match std::fs::read(&path) {
+            Ok(bytes) => files.push((name.to_owned(), String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // gone since the listing
+            Err(error) => return Err(named(&path, error)),
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Secrets from the environment and from files, as a running daemon reads them.
+pub(crate) struct SystemLookup;
+
+/// A secret is a line, not a film.
+const LARGEST_SECRET_BYTES: u64 = 64 << 10;
+
+impl Lookup for SystemLookup {
+    fn env(&self, name: &str) -> Result<String, String> {
+        std::env::var(name).map_err(|error| match error {
+            std::env::VarError::NotPresent => "it is not set".to_owned(),
+            std::env::VarError::NotUnicode(_) => "it is no UTF-8".to_owned(),
+        })
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+        if size > LARGEST_SECRET_BYTES {
+            return Err(format!("it has {size} bytes; a secret has at most {LARGEST_SECRET_BYTES}"));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        Ok(text
+            .strip_suffix('\n')
+            .map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line))
+            .to_owned())
+    }
+}
