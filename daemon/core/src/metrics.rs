@@ -13,24 +13,38 @@ use crate::fault::FaultKind;
 /// Every family that belongs to a pipeline. All carry the label `pipeline`.
 pub struct Metrics {
     registry: Registry,
-    /// 1 for the state that the pipeline is in, 0 for the others.
-    pub state: IntGaugeVec,
-    /// 1 for the source that feeds the pipeline.
-    pub source_active: IntGaugeVec,
-    source_bytes: IntCounterVec,
-    source_last_byte: GaugeVec,
-    source_faults: IntCounterVec,
-    source_restarts: IntCounterVec,
+    state: IntGaugeVec,
+    source: SourceFamilies,
+    window: WindowFamilies,
+    sink: SinkFamilies,
+    stage: StageFamilies,
+}
+
+struct SourceFamilies {
+    active: IntGaugeVec,
+    bytes: IntCounterVec,
+    last_byte: GaugeVec,
+    faults: IntCounterVec,
+    restarts: IntCounterVec,
     segment_fetch: HistogramVec,
+}
+
+struct WindowFamilies {
     playlist_age: GaugeVec,
     segments: IntCounterVec,
     gaps: IntCounterVec,
     discontinuities: IntCounterVec,
-    buffer_bytes: IntGaugeVec,
-    buffer_segments: IntGaugeVec,
-    buffer_duration: GaugeVec,
+    bytes: IntGaugeVec,
+    held: IntGaugeVec,
+    duration: GaugeVec,
+}
+
+struct SinkFamilies {
     viewers: IntGaugeVec,
-    viewer_bytes: IntCounterVec,
+    bytes: IntCounterVec,
+}
+
+struct StageFamilies {
     retries: IntCounterVec,
     rate_limited: IntCounterVec,
     concurrency_limited: IntCounterVec,
@@ -49,100 +63,13 @@ impl Metrics {
     /// # Errors
     /// When a name is taken in `registry`.
     pub fn new(registry: Registry) -> Result<Self, Error> {
-        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, Error> {
-            let family = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(family.clone()))?;
-            Ok(family)
-        };
-        let gauge = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, Error> {
-            let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(family.clone()))?;
-            Ok(family)
-        };
-        let seconds = |name: &str, help: &str, labels: &[&str]| -> Result<GaugeVec, Error> {
-            let family = GaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(family.clone()))?;
-            Ok(family)
-        };
-        let fetch = HistogramOpts::new(
-            "sluice_segment_fetch_duration_seconds",
-            "Time from asking for a segment to its last byte, retries included.",
-        )
-        .buckets(vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
-        let segment_fetch = HistogramVec::new(fetch, &["pipeline", "source"])?;
-        registry.register(Box::new(segment_fetch.clone()))?;
-        let source = &["pipeline", "source"];
-        let stage = &["pipeline", "stage"];
-        let sink = &["pipeline", "sink"];
-        let rendition = &["pipeline", "rendition"];
+        let to = Registering(&registry);
         Ok(Self {
-            state: gauge(
-                "sluice_pipeline_state",
-                "1 for the state of the pipeline.",
-                &["pipeline", "state"],
-            )?,
-            source_active: gauge(
-                "sluice_source_active",
-                "1 for the source that feeds the pipeline.",
-                source,
-            )?,
-            source_bytes: counter("sluice_source_bytes_total", "Media bytes taken in.", source)?,
-            source_last_byte: seconds(
-                "sluice_source_last_byte_timestamp_seconds",
-                "Unix time of the last media byte; 0 before the first.",
-                source,
-            )?,
-            source_faults: counter(
-                "sluice_source_faults_total",
-                "Faults of a source by kind, after retries.",
-                &["pipeline", "source", "kind"],
-            )?,
-            source_restarts: counter("sluice_source_restarts_total", "Starts after the first.", source)?,
-            segment_fetch,
-            playlist_age: seconds(
-                "sluice_playlist_age_seconds",
-                "Time since the origin's playlist last brought a new segment.",
-                rendition,
-            )?,
-            segments: counter("sluice_segments_total", "Segments appended to the window.", rendition)?,
-            gaps: counter("sluice_segment_gaps_total", "Segments that are missing.", rendition)?,
-            discontinuities: counter("sluice_discontinuities_total", "Discontinuities appended.", rendition)?,
-            buffer_bytes: gauge("sluice_buffer_bytes", "Bytes in the window.", rendition)?,
-            buffer_segments: gauge("sluice_buffer_segments", "Segments in the window.", rendition)?,
-            buffer_duration: seconds(
-                "sluice_buffer_duration_seconds",
-                "Playing time in the window.",
-                rendition,
-            )?,
-            viewers: gauge("sluice_viewers", "Viewers now.", sink)?,
-            viewer_bytes: counter(
-                "sluice_viewer_bytes_total",
-                "Bytes handed to viewers' connections.",
-                sink,
-            )?,
-            retries: counter("sluice_retries_total", "Requests sent again.", stage)?,
-            rate_limited: counter("sluice_rate_limited_total", "Requests refused or made to wait.", stage)?,
-            concurrency_limited: counter(
-                "sluice_concurrency_limited_total",
-                "Requests refused or made to wait because too many were under way.",
-                stage,
-            )?,
-            timeouts: counter("sluice_timeouts_total", "Exchanges that ran out of their total time.", stage)?,
-            cache_requests: counter(
-                "sluice_cache_requests_total",
-                "Requests to a cache by result.",
-                &["pipeline", "stage", "result"],
-            )?,
-            breaker_state: gauge(
-                "sluice_breaker_state",
-                "State of a circuit breaker: 0 closed, 1 half open, 2 open.",
-                stage,
-            )?,
-            breaker_opened: counter(
-                "sluice_breaker_opened_total",
-                "Times that a circuit breaker opened.",
-                stage,
-            )?,
+            state: to.gauge("pipeline_state", "1 for the state of the pipeline.", &["pipeline", "state"])?,
+            source: SourceFamilies::new(&to)?,
+            window: WindowFamilies::new(&to)?,
+            sink: SinkFamilies::new(&to)?,
+            stage: StageFamilies::new(&to)?,
             registry,
         })
     }
@@ -158,40 +85,157 @@ impl Metrics {
     }
 
     fn forget(&self, pipeline: &str) {
-        let ints: [&IntGaugeVec; 6] = [
-            &self.state,
-            &self.source_active,
-            &self.buffer_bytes,
-            &self.buffer_segments,
-            &self.viewers,
-            &self.breaker_state,
+        let (source, window, sink, stage) = (&self.source, &self.window, &self.sink, &self.stage);
+        let gauges =
+            [&self.state, &source.active, &window.bytes, &window.held, &sink.viewers, &stage.breaker_state];
+        let counters = [
+            &source.bytes,
+            &source.faults,
+            &source.restarts,
+            &window.segments,
+            &window.gaps,
+            &window.discontinuities,
+            &sink.bytes,
+            &stage.retries,
+            &stage.rate_limited,
+            &stage.concurrency_limited,
+            &stage.timeouts,
+            &stage.cache_requests,
+            &stage.breaker_opened,
         ];
-        let counters: [&IntCounterVec; 14] = [
-            &self.source_bytes,
-            &self.source_faults,
-            &self.source_restarts,
-            &self.segments,
-            &self.gaps,
-            &self.discontinuities,
-            &self.viewer_bytes,
-            &self.retries,
-            &self.rate_limited,
-            &self.concurrency_limited,
-            &self.timeouts,
-            &self.cache_requests,
-            &self.breaker_opened,
-            &self.source_bytes,
-        ];
-        let floats: [&GaugeVec; 3] = [&self.source_last_byte, &self.playlist_age, &self.buffer_duration];
-        ints.iter()
-            .for_each(|family| remove_series(*family, pipeline, |values| family.remove_label_values(values)));
+        let floats = [&source.last_byte, &window.playlist_age, &window.duration];
+        gauges
+            .iter()
+            .for_each(|family| remove_series(*family, pipeline, |labels| family.remove_label_values(labels)));
         counters
             .iter()
-            .for_each(|family| remove_series(*family, pipeline, |values| family.remove_label_values(values)));
+            .for_each(|family| remove_series(*family, pipeline, |labels| family.remove_label_values(labels)));
         floats
             .iter()
-            .for_each(|family| remove_series(*family, pipeline, |values| family.remove_label_values(values)));
-        remove_series(&self.segment_fetch, pipeline, |values| self.segment_fetch.remove_label_values(values));
+            .for_each(|family| remove_series(*family, pipeline, |labels| family.remove_label_values(labels)));
+        remove_series(&source.segment_fetch, pipeline, |labels| {
+            source.segment_fetch.remove_label_values(labels)
+        });
+    }
+}
+
+/// Where families are registered, under the prefix of the project.
+struct Registering<'r>(&'r Registry);
+
+impl Registering<'_> {
+    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+        let family = IntCounterVec::new(Opts::new(format!("sluice_{name}"), help), labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
+        let family = IntGaugeVec::new(Opts::new(format!("sluice_{name}"), help), labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn seconds(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, Error> {
+        let family = GaugeVec::new(Opts::new(format!("sluice_{name}"), help), labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+}
+
+impl SourceFamilies {
+    fn new(to: &Registering<'_>) -> Result<Self, Error> {
+        let labels = &["pipeline", "source"];
+        let fetch = HistogramOpts::new(
+            "sluice_segment_fetch_duration_seconds",
+            "Time from asking for a segment to its last byte, retries included.",
+        );
+        let buckets = vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        let segment_fetch = HistogramVec::new(fetch.buckets(buckets), labels)?;
+        to.0.register(Box::new(segment_fetch.clone()))?;
+        Ok(Self {
+            active: to.gauge("source_active", "1 for the source that feeds the pipeline.", labels)?,
+            bytes: to.counter("source_bytes_total", "Media bytes taken in.", labels)?,
+            last_byte: to.seconds(
+                "source_last_byte_timestamp_seconds",
+                "Unix time of the last media byte; 0 before the first.",
+                labels,
+            )?,
+            faults: to.counter(
+                "source_faults_total",
+                "Faults of a source by kind, after retries.",
+                &["pipeline", "source", "kind"],
+            )?,
+            restarts: to.counter("source_restarts_total", "Starts of a source after its first.", labels)?,
+            segment_fetch,
+        })
+    }
+}
+
+impl WindowFamilies {
+    fn new(to: &Registering<'_>) -> Result<Self, Error> {
+        let labels = &["pipeline", "rendition"];
+        Ok(Self {
+            playlist_age: to.seconds(
+                "playlist_age_seconds",
+                "Time since the origin's playlist last brought a new segment.",
+                labels,
+            )?,
+            segments: to.counter("segments_total", "Segments appended to the window.", labels)?,
+            gaps: to.counter("segment_gaps_total", "Segments that are missing.", labels)?,
+            discontinuities: to.counter(
+                "discontinuities_total",
+                "Segments behind a discontinuity.",
+                labels,
+            )?,
+            bytes: to.gauge("buffer_bytes", "Bytes in the window.", labels)?,
+            held: to.gauge("buffer_segments", "Segments in the window.", labels)?,
+            duration: to.seconds("buffer_duration_seconds", "Playing time in the window.", labels)?,
+        })
+    }
+}
+
+impl SinkFamilies {
+    fn new(to: &Registering<'_>) -> Result<Self, Error> {
+        let labels = &["pipeline", "sink"];
+        Ok(Self {
+            viewers: to.gauge("viewers", "Viewers now.", labels)?,
+            bytes: to.counter("viewer_bytes_total", "Bytes handed to viewers' connections.", labels)?,
+        })
+    }
+}
+
+impl StageFamilies {
+    fn new(to: &Registering<'_>) -> Result<Self, Error> {
+        let labels = &["pipeline", "stage"];
+        Ok(Self {
+            retries: to.counter("retries_total", "Requests sent again.", labels)?,
+            rate_limited: to.counter(
+                "rate_limited_total",
+                "Requests that a rate limit refused or made to wait.",
+                labels,
+            )?,
+            concurrency_limited: to.counter(
+                "concurrency_limited_total",
+                "Requests that were refused or made to wait because too many were under way.",
+                labels,
+            )?,
+            timeouts: to.counter("timeouts_total", "Exchanges that ran out of their total time.", labels)?,
+            cache_requests: to.counter(
+                "cache_requests_total",
+                "Requests to a cache by result.",
+                &["pipeline", "stage", "result"],
+            )?,
+            breaker_state: to.gauge(
+                "breaker_state",
+                "State of a circuit breaker: 0 closed, 1 half open, 2 open.",
+                labels,
+            )?,
+            breaker_opened: to.counter(
+                "breaker_opened_total",
+                "Times that a circuit breaker opened.",
+                labels,
+            )?,
+        })
     }
 }
 
@@ -232,14 +276,14 @@ impl PipelineMetrics {
         let labels = &[&*self.name, source];
         let faults = FaultKind::LABELS
             .iter()
-            .map(|kind| self.families.source_faults.with_label_values(&[&*self.name, source, kind]))
+            .map(|kind| self.families.source.faults.with_label_values(&[&*self.name, source, kind]))
             .collect();
         SourceMetrics {
-            active: self.families.source_active.with_label_values(labels),
-            bytes: self.families.source_bytes.with_label_values(labels),
-            last_byte: self.families.source_last_byte.with_label_values(labels),
-            restarts: self.families.source_restarts.with_label_values(labels),
-            segment_fetch: self.families.segment_fetch.with_label_values(labels),
+            active: self.families.source.active.with_label_values(labels),
+            bytes: self.families.source.bytes.with_label_values(labels),
+            last_byte: self.families.source.last_byte.with_label_values(labels),
+            restarts: self.families.source.restarts.with_label_values(labels),
+            segment_fetch: self.families.source.segment_fetch.with_label_values(labels),
             faults,
         }
     }
@@ -248,13 +292,13 @@ impl PipelineMetrics {
     pub fn rendition(&self, rendition: &str) -> RenditionMetrics {
         let labels = &[&*self.name, rendition];
         RenditionMetrics {
-            playlist_age: self.families.playlist_age.with_label_values(labels),
-            segments: self.families.segments.with_label_values(labels),
-            gaps: self.families.gaps.with_label_values(labels),
-            discontinuities: self.families.discontinuities.with_label_values(labels),
-            buffer_bytes: self.families.buffer_bytes.with_label_values(labels),
-            buffer_segments: self.families.buffer_segments.with_label_values(labels),
-            buffer_duration: self.families.buffer_duration.with_label_values(labels),
+            playlist_age: self.families.window.playlist_age.with_label_values(labels),
+            segments: self.families.window.segments.with_label_values(labels),
+            gaps: self.families.window.gaps.with_label_values(labels),
+            discontinuities: self.families.window.discontinuities.with_label_values(labels),
+            buffer_bytes: self.families.window.bytes.with_label_values(labels),
+            buffer_segments: self.families.window.held.with_label_values(labels),
+            buffer_duration: self.families.window.duration.with_label_values(labels),
         }
     }
 
@@ -262,8 +306,8 @@ impl PipelineMetrics {
     pub fn sink(&self, sink: &str) -> SinkMetrics {
         let labels = &[&*self.name, sink];
         SinkMetrics {
-            viewers: self.families.viewers.with_label_values(labels),
-            bytes: self.families.viewer_bytes.with_label_values(labels),
+            viewers: self.families.sink.viewers.with_label_values(labels),
+            bytes: self.families.sink.bytes.with_label_values(labels),
         }
     }
 
@@ -347,37 +391,41 @@ impl StageMetrics {
 
     /// Requests sent again.
     pub fn retries(&self) -> IntCounter {
-        self.counter(&self.pipeline.families.retries)
+        self.counter(&self.pipeline.families.stage.retries)
     }
 
     /// Requests refused or made to wait by a rate limit.
     pub fn rate_limited(&self) -> IntCounter {
-        self.counter(&self.pipeline.families.rate_limited)
+        self.counter(&self.pipeline.families.stage.rate_limited)
     }
 
     /// Requests refused or made to wait by a concurrency limit.
     pub fn concurrency_limited(&self) -> IntCounter {
-        self.counter(&self.pipeline.families.concurrency_limited)
+        self.counter(&self.pipeline.families.stage.concurrency_limited)
     }
 
     /// Exchanges that ran out of their total time.
     pub fn timeouts(&self) -> IntCounter {
-        self.counter(&self.pipeline.families.timeouts)
+        self.counter(&self.pipeline.families.stage.timeouts)
     }
 
     /// Requests to a cache with this result, one of [`CACHE_RESULTS`].
     pub fn cache(&self, result: &str) -> IntCounter {
-        self.pipeline.families.cache_requests.with_label_values(&[&*self.pipeline.name, &*self.stage, result])
+        self.pipeline.families.stage.cache_requests.with_label_values(&[
+            &*self.pipeline.name,
+            &*self.stage,
+            result,
+        ])
     }
 
     /// 0 closed, 1 half open, 2 open.
     pub fn breaker_state(&self) -> IntGauge {
-        self.pipeline.families.breaker_state.with_label_values(&[&*self.pipeline.name, &*self.stage])
+        self.pipeline.families.stage.breaker_state.with_label_values(&[&*self.pipeline.name, &*self.stage])
     }
 
     /// Times that the breaker opened.
     pub fn breaker_opened(&self) -> IntCounter {
-        self.counter(&self.pipeline.families.breaker_opened)
+        self.counter(&self.pipeline.families.stage.breaker_opened)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
@@ -147,6 +147,15 @@ impl Activity {
             1 => Order::Finish,
             _ => Order::Abort,
         }
+    }
+
+    /// Waits for an order. Not while a driver heeds: there is one waker.
+    pub(super) async fn ordered(&self) {
+        std::future::poll_fn(|context| match self.heed(context.waker()) {
+            Order::Continue => Poll::Pending,
+            Order::Finish | Order::Abort => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// The peer is cut off: nothing of what waits for it is worth sending.

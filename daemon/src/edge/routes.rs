@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use sluice_core::stage::Serving;
 
 use super::EdgeMetrics;
@@ -33,7 +34,8 @@ enum Extent {
 /// The table. Paths begin with a slash, end without one, and are written decoded.
 #[derive(Default)]
 pub(crate) struct Routes {
-    mounts: HashMap<Box<str>, (Extent, Arc<Mount>)>,
+    /// The paths are the operator's: nobody can choose them so that they collide.
+    mounts: HashMap<Box<str>, (Extent, Arc<Mount>), FixedState>,
     longest: usize,
 }
 

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
 use super::activity::{Activity, InFlight, Order};
@@ -250,23 +251,35 @@ async fn connect<H: Handler>(
     let activity = place.activity.clone();
     let ending = match acceptor {
         None => serve(&place, Watched::plain(socket, activity), peer).await,
-        Some(acceptor) => {
-            let handshake = acceptor.accept(Watched::beneath_tls(socket, activity.clone()));
-            match tokio::time::timeout(place.limits.head, handshake).await {
-                Ok(Ok(stream)) => {
-                    activity.open(stream.get_ref().1.alpn_protocol() == Some(b"h2"));
-                    serve(&place, stream, peer).await
-                }
-                Ok(Err(_)) | Err(_) => {
-                    place.shared.metrics.handshake_failures.inc();
-                    Ending::Failed
-                }
-            }
-        }
+        Some(acceptor) => match shake_hands(&place, socket, acceptor).await {
+            Some(stream) => serve(&place, stream, peer).await,
+            None => Ending::Failed,
+        },
     };
     if let Ending::Evicted(reason) = ending {
         place.shared.metrics.evicted(reason);
         tracing::debug!(%peer, reason = reason.word(), "viewer was cut off");
+    }
+}
+
+/// The TLS handshake; none where it fails, takes too long, or the server drains.
+async fn shake_hands<H>(
+    place: &Place<H>,
+    socket: TcpStream,
+    acceptor: TlsAcceptor,
+) -> Option<TlsStream<Watched>> {
+    let activity = &place.activity;
+    let handshake = acceptor.accept(Watched::beneath_tls(socket, activity.clone()));
+    tokio::select! {
+        outcome = tokio::time::timeout(place.limits.head, handshake) => {
+            if let Ok(Ok(stream)) = outcome {
+                activity.open(stream.get_ref().1.alpn_protocol() == Some(b"h2"));
+                return Some(stream);
+            }
+            place.shared.metrics.handshake_failures.inc();
+            None
+        }
+        () = activity.ordered() => None,
     }
 }
 

@@ -50,10 +50,10 @@ impl Running {
     }
 
     /// The sum of a series, as `name{label="value"}`; 0 where it is not there.
-    pub(super) fn count(&self, series: &str) -> f64 {
+    pub(super) fn count(&self, series: &str) -> u64 {
         let text = prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
         let line = text.lines().find(|line| line.starts_with(series));
-        line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
+        line.and_then(|line| line.rsplit(' ').next()).map_or(0, |value| value.parse().unwrap())
     }
 }
 

@@ -169,7 +169,14 @@ fn source(renditions: usize, runs: &[&[Act]]) -> Arc<dyn SourceSpec> {
 fn plan(source: Arc<dyn SourceSpec>) -> PipelinePlan {
     let source = StagePlan { spec: source, layers: Vec::new() };
     let buffer: StagePlan<dyn BufferSpec> = StagePlan { spec: Arc::new(Memory), layers: Vec::new() };
-    PipelinePlan { sources: vec![source], ..PipelinePlan::bare("news", buffer) }
+    PipelinePlan {
+        name: "news".into(),
+        file: "news.kdl".into(),
+        enabled: true,
+        sources: vec![source],
+        buffer,
+        sinks: Vec::new(),
+    }
 }
 
 fn start(source: Arc<dyn SourceSpec>) -> Pipeline {
