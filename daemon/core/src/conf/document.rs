@@ -12,6 +12,9 @@ use super::{Code, Collector, File, Node, Place, Problem, Problems, Scope};
 /// The largest file that is read, in bytes.
 pub const LARGEST_FILE_BYTES: usize = 1 << 20;
 
+/// How many complaints of the parser are reported for one file.
+const MOST_DIAGNOSTICS: usize = 20;
+
 /// A file that was parsed.
 #[derive(Debug)]
 pub struct Document {
@@ -21,7 +24,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// Parses a file. `None` after at least one problem; a slip that can be told apart from the rest, as a bare
+    /// Parses a file. Whoever read it puts U+FFFD in the place of bytes that are not UTF-8. `None` after at least one problem; a slip that can be told apart from the rest, as a bare
     /// `5ms`, is a problem too, but the rest of the file is read all the same.
     pub fn parse(name: &str, text: &str, problems: &Collector) -> Option<Self> {
         let file = Arc::new(File { name: name.into(), text: text.into() });
@@ -32,22 +35,25 @@ impl Document {
                 .add(Problem::new(Code::Limit, place(0..0, ""), message).help("split it into several files"));
             return None;
         }
+        if let Some(at) = text.find(char::REPLACEMENT_CHARACTER) {
+            let marked = place(at..at + char::REPLACEMENT_CHARACTER.len_utf8(), "here");
+            problems
+                .add(Problem::new(Code::Syntax, marked, "the file is not UTF-8").help("save it as UTF-8"));
+            return None;
+        }
         let scanned = scan(text);
         for slip in &scanned.slips {
             let problem = Problem::new(slip.code, place(slip.span.clone(), slip.label), slip.message.clone());
             problems.add(problem.help(slip.help.clone()));
         }
-        if scanned.too_deep {
-            return None;
-        }
-        match KdlDocument::parse_v2(&scanned.mended) {
+        match KdlDocument::parse_v2(&scanned.mended?) {
             Ok(document) => {
                 let mut root = KdlNode::new("");
                 root.set_children(document);
                 Some(Self { file, root })
             }
             Err(error) => {
-                for one in error.diagnostics {
+                for one in error.diagnostics.into_iter().take(MOST_DIAGNOSTICS) {
                     let message = one.message.unwrap_or_else(|| "this is not KDL 2.0".into());
                     let label = one.label.unwrap_or_default();
                     let marked = place(super::node::range(one.span), &label);

@@ -1,6 +1,7 @@
 //! Reading configuration: a cursor over KDL that reports every problem at once.
 
 mod document;
+mod lexer;
 mod node;
 mod problem;
 mod scalar;

@@ -108,7 +108,12 @@ impl Scalar for Url {
 
     fn read(value: &KdlValue) -> Result<Self, Option<String>> {
         let text = value.as_string().ok_or(None)?;
-        Url::parse(text).map_err(|error| Some(error.to_string()))
+        Url::parse(text).map_err(|error| match error {
+            url::ParseError::RelativeUrlWithoutBase => {
+                Some("it has no scheme, as http:// or https://".into())
+            }
+            error => Some(error.to_string()),
+        })
     }
 }
 
@@ -170,7 +175,7 @@ mod tests {
         assert_eq!(help::<u32>("5"), "write it without quotes: 5");
         assert_eq!(help::<u16>(-1_i128), "it goes from 0 to 65535");
         assert_eq!(help::<HttpUrl>("ftp://x/"), "`ftp` is another scheme");
-        assert_eq!(help::<HttpUrl>("x/y"), "relative URL without a base");
+        assert_eq!(help::<HttpUrl>("x/y"), "it has no scheme, as http:// or https://");
         assert_eq!(help::<SocketAddr>(":80"), "for every interface write \"0.0.0.0:80\" or \"[::]:80\"");
         assert_eq!(help::<f64>(f64::NAN), "it must be finite");
     }

@@ -1,209 +1,220 @@
-//! A look at the text before the parser sees it: bounds the nesting, which the parser does not, and tells usual
-//! slips, as an unquoted URL or a bare `5ms`, from other bad syntax. Slips are mended by a string of the same
-//! length, so that the rest of the file can be read with true positions.
+//! A look at the text before the parser sees it. The parser recurses for each brace, for each asterisk in a comment
+//! and for each thing that stands where it cannot, so that a hostile or broken file would overflow its stack: only a
+//! text of sound structure and bounded nesting is handed on. Slips that can be told apart, as a bare `5ms`, are
+//! mended by a string of the same length, so that the rest of the file is read with true positions.
 
 use std::ops::Range;
 
 use super::Code;
+use super::lexer::{Lexer, Slip, Token};
 
-/// How deep braces and comments may nest. The parser is recursive and would overflow its stack.
+/// How deep braces may nest.
 const DEEPEST: usize = 64;
+/// How many places of bad structure are reported for one file.
+const MOST_SLIPS: usize = 20;
+
+const CLOSES_NOTHING: &str = "this brace closes nothing";
 
 /// What the look found.
 pub(super) struct Scanned {
-    /// The text with slips replaced.
-    pub(super) mended: String,
+    /// The text with slips replaced and block comments blanked; none where its structure is not sound.
+    pub(super) mended: Option<String>,
     /// The slips, in order.
     pub(super) slips: Vec<Slip>,
-    /// Whether the nesting forbids to parse.
-    pub(super) too_deep: bool,
-}
-
-/// One slip.
-pub(super) struct Slip {
-    pub(super) code: Code,
-    pub(super) span: Range<usize>,
-    pub(super) label: &'static str,
-    pub(super) message: String,
-    pub(super) help: String,
 }
 
 /// Looks through `text`.
 pub(super) fn scan(text: &str) -> Scanned {
-    let mut scanner = Scanner { text, at: 0, depth: 0, slips: Vec::new(), too_deep: false };
-    while scanner.step() {}
-    let mut mended = text.as_bytes().to_vec();
-    for slip in scanner.slips.iter().filter(|slip| slip.code == Code::Syntax && slip.span.len() >= 2) {
-        mended[slip.span.clone()].fill(b'x');
-        mended[slip.span.start] = b'"';
-        mended[slip.span.end - 1] = b'"';
+    let mut lexer = Lexer::new(text);
+    let mut grammar = Grammar::default();
+    let mut comments = Vec::new();
+    let mut wrong = Vec::new();
+    while let Some((token, span)) = lexer.next() {
+        if token == Token::Comment {
+            comments.push(span.clone());
+        }
+        let slip = grammar.step(token, span).filter(|slip| !grammar.upset || slip.message != CLOSES_NOTHING);
+        if token == Token::Wrong || slip.is_some() {
+            lexer.skip_line();
+            (grammar.place, grammar.upset) = (Where::Node, true);
+        }
+        wrong.extend(slip);
+        let enough = wrong.len() + lexer.slips.iter().filter(|slip| !slip.mends).count() >= MOST_SLIPS;
+        if grammar.open.len() > DEEPEST || enough {
+            break;
+        }
     }
-    let mended = String::from_utf8(mended).unwrap_or_else(|_| text.to_owned());
-    Scanned { mended, slips: scanner.slips, too_deep: scanner.too_deep }
+    let sound = wrong.is_empty() && lexer.slips.iter().all(|slip| slip.mends);
+    let mut slips = std::mem::take(&mut lexer.slips);
+    slips.extend(wrong);
+    let unfinished = if sound { grammar.unfinished(text) } else { None };
+    let sound = sound && unfinished.is_none();
+    slips.extend(unfinished);
+    let mended = sound.then(|| mend(text, &slips, &comments));
+    Scanned { mended, slips }
 }
 
-struct Scanner<'t> {
-    text: &'t str,
-    at: usize,
-    depth: usize,
-    slips: Vec<Slip>,
-    too_deep: bool,
+fn mend(text: &str, slips: &[Slip], comments: &[Range<usize>]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for slip in slips.iter().filter(|slip| slip.span.len() >= 2) {
+        bytes[slip.span.clone()].fill(b'x');
+        bytes[slip.span.start] = b'"';
+        bytes[slip.span.end - 1] = b'"';
+    }
+    comments.iter().for_each(|comment| bytes[comment.clone()].fill(b' '));
+    // whole tokens were replaced, so that this is UTF-8 still
+    String::from_utf8(bytes).unwrap_or_default()
 }
 
-impl<'t> Scanner<'t> {
-    fn rest(&self) -> &'t str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
+/// Where the look is within a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Where {
+    /// Where a node can begin.
+    #[default]
+    Node,
+    /// In an annotation before its text, and after it; of a node, or of a value.
+    Type { of_node: bool, named: bool },
+    /// After an annotation: its name or value must follow.
+    Typed { of_node: bool },
+    /// Right after a name or value; whether it can be the key of a property.
+    Item { key: bool },
+    /// After spaces in a node; whether what came before can be the key of a property.
+    Gap { key: bool },
+    /// After an equals sign.
+    Equals,
+    /// After the children of a node.
+    End,
+    /// After a slashdash: what it comments out must follow.
+    Slashed(Slashed),
+}
 
-    /// Goes over one thing; false at the end, or where it goes on too deep.
-    fn step(&mut self) -> bool {
-        let rest = self.rest();
-        let Some(first) = rest.chars().next() else { return false };
-        match first {
-            '"' => self.string(),
-            '#' if rest.trim_start_matches('#').starts_with('"') => self.raw_string(),
-            '#' => {
-                self.at += 1 + rest.get(1..).and_then(|name| name.find(delimits)).unwrap_or(rest.len() - 1)
-            }
-            '/' if rest.starts_with("//") => self.at += rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => self.block_comment(),
-            '/' if rest.starts_with("/-") => self.at += 2,
-            '{' => {
-                self.depth += 1;
-                self.at += 1;
-                self.check_depth(self.depth, self.at - 1, "braces");
-            }
-            '}' => {
-                self.depth = self.depth.saturating_sub(1);
-                self.at += 1;
-            }
-            _ if delimits(first) && first != '/' => self.at += first.len_utf8(),
-            _ => self.token(),
-        }
-        !self.too_deep
-    }
+/// Where a slashdash stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slashed {
+    /// Before a node.
+    Node,
+    /// Before an argument, a property or children.
+    Entry,
+    /// After the children of a node: before further ones.
+    End,
+}
 
-    fn check_depth(&mut self, depth: usize, at: usize, what: &str) {
-        if depth > DEEPEST {
-            self.too_deep = true;
-            self.slips.push(Slip {
-                code: Code::Limit,
-                span: at..at + 1,
-                label: "too deep",
-                message: format!("{what} nest deeper than {DEEPEST}"),
-                help: "nothing in a configuration nests so deep: look for a brace that is not closed".into(),
-            });
-        }
-    }
+/// An acceptor of KDL's structure.
+#[derive(Default)]
+struct Grammar {
+    place: Where,
+    open: Vec<Range<usize>>,
+    /// Whether a line was left in the middle, so that braces on it may be missing.
+    upset: bool,
+}
 
-    fn string(&mut self) {
-        let rest = self.rest();
-        let quote = if rest.starts_with("\"\"\"") { "\"\"\"" } else { "\"" };
-        let mut at = quote.len();
-        while let Some(left) = rest.get(at..) {
-            if left.starts_with(quote) {
-                at += quote.len();
-                break;
+impl Grammar {
+    fn step(&mut self, token: Token, span: Range<usize>) -> Option<Slip> {
+        match (self.next(token), token) {
+            (None, Token::Wrong) => None, // the lexer said what is wrong
+            (None, _) => Some(misplaced(self.place, token, span)),
+            (Some(_), Token::Close) if self.open.is_empty() => {
+                let help = "remove it, or look for an opening brace that is missing";
+                Some(Slip::fatal(span, "closes nothing", CLOSES_NOTHING, help))
             }
-            let Some(next) = left.chars().next() else { break };
-            at += next.len_utf8();
-            if next == '\\' {
-                at += rest.get(at..).and_then(|left| left.chars().next()).map_or(0, char::len_utf8);
-            }
-        }
-        self.at += at;
-    }
-
-    fn raw_string(&mut self) {
-        let rest = self.rest();
-        let hashes = rest.len() - rest.trim_start_matches('#').len();
-        let quote = if rest.trim_start_matches('#').starts_with("\"\"\"") { "\"\"\"" } else { "\"" };
-        let close = format!("{quote}{}", "#".repeat(hashes));
-        let open = hashes + quote.len();
-        let inside = rest.get(open..).and_then(|left| left.find(&close));
-        self.at += inside.map_or(rest.len(), |inside| open + inside + close.len());
-    }
-
-    fn block_comment(&mut self) {
-        let (start, mut depth) = (self.at, 0);
-        loop {
-            let rest = self.rest();
-            if rest.starts_with("/*") {
-                depth += 1;
-                self.at += 2;
-                self.check_depth(depth, start, "comments");
-            } else if rest.starts_with("*/") {
-                depth -= 1;
-                self.at += 2;
-            } else {
-                self.at += rest.chars().next().map_or(0, char::len_utf8);
-            }
-            if depth == 0 || self.too_deep || self.at >= self.text.len() {
-                return;
+            (Some(next), _) => {
+                self.place = next;
+                match token {
+                    Token::Open => self.open.push(span.clone()),
+                    Token::Close => drop(self.open.pop()),
+                    _ => {}
+                }
+                (self.open.len() > DEEPEST).then(|| too_deep(span))
             }
         }
     }
 
-    /// A run of characters without quotes: a name, a number, a keyword, or a slip.
-    fn token(&mut self) {
-        let rest = self.rest();
-        let word = rest.get(..rest.find(delimits).unwrap_or(rest.len())).unwrap_or(rest);
-        let after = rest.get(word.len()..).unwrap_or_default();
-        let whole = rest.get(..rest.find(ends_bare_text).unwrap_or(rest.len())).unwrap_or(rest);
-        if word.ends_with(':') && after.starts_with("//") {
-            let message = "this URL is not quoted: what follows // is a comment".to_owned();
-            self.slip(whole, "not quoted", message);
-        } else if after.starts_with('/') && !["//", "/*", "/-"].iter().any(|open| after.starts_with(open)) {
-            self.slip(whole, "not quoted", "this text has a slash and is not quoted".into());
-        } else if after.starts_with('=') {
-            self.at += word.len(); // the name of a property: the parser judges it
-        } else if matches!(word, "true" | "false" | "null") {
-            let help = format!("write #{word}");
-            self.push(word, "a string or a keyword?", format!("`{word}` is not a value"), help);
-        } else if begins_as_number(word) && !is_number(word) {
-            self.slip(word, "not quoted", "this is neither a number nor a quoted text".into());
-        } else {
-            self.at += word.len().max(1);
+    /// What is missing at the end of the text.
+    fn unfinished(&self, text: &str) -> Option<Slip> {
+        if matches!(self.place, Where::Type { .. } | Where::Typed { .. } | Where::Equals | Where::Slashed(_))
+        {
+            return Some(misplaced(self.place, Token::Newline, text.len()..text.len()));
         }
+        let open = self.open.last()?;
+        Some(Slip::fatal(open.clone(), "begins here", "this brace is not closed", "end it with a }"))
     }
 
-    fn slip(&mut self, text: &str, label: &'static str, message: String) {
-        self.push(text, label, message, format!("quote it: \"{text}\""));
+    fn next(&self, token: Token) -> Option<Where> {
+        use Token::{
+            Close, Comment, Equals, Newline, Open, Semicolon, Slashdash, Space, Text, TypeClose, TypeOpen,
+            Value,
+        };
+        use Where::{End, Gap, Item, Node, Type, Typed};
+        Some(match (self.place, token) {
+            (Node, Space | Comment | Newline) => Node,
+            (Node, Slashdash) => Where::Slashed(Slashed::Node),
+            (End, Slashdash) => Where::Slashed(Slashed::End),
+            (place @ Where::Slashed(_), Space | Comment | Newline) => place,
+            (Where::Slashed(Slashed::Entry | Slashed::End), Open) => Node,
+            (Where::Slashed(Slashed::Entry), Text) => Item { key: true },
+            (Where::Slashed(Slashed::Entry), Value) => Item { key: false },
+            (Where::Slashed(Slashed::Entry), TypeOpen) => Type { of_node: false, named: false },
+            (Where::Slashed(Slashed::Node), TypeOpen) => Type { of_node: true, named: false },
+            (Node | Where::Slashed(Slashed::Node) | Typed { of_node: true }, Text) => Item { key: false },
+            (Node, TypeOpen) => Type { of_node: true, named: false },
+            (Node | Item { .. } | Gap { .. } | End, Close) => End,
+            (Type { of_node, named: false }, Text) => Type { of_node, named: true },
+            (Type { of_node, named: true }, TypeClose) => Typed { of_node },
+            (place @ (Type { .. } | Typed { .. } | Where::Equals | Gap { .. } | End), Space | Comment) => {
+                place
+            }
+            (Typed { of_node: false } | Where::Equals, Text | Value) => Item { key: false },
+            (Item { key }, Space | Comment) => Gap { key },
+            (Item { .. } | Gap { .. } | End, Newline | Semicolon) => Node,
+            (Item { .. } | Gap { .. }, Open) => Node,
+            (Item { key: true } | Gap { key: true }, Equals) => Where::Equals,
+            (Gap { .. }, Text) => Item { key: true },
+            (Gap { .. }, Value) => Item { key: false },
+            (Gap { .. }, TypeOpen) | (Where::Equals, TypeOpen) => Type { of_node: false, named: false },
+            (Gap { .. }, Slashdash) => Where::Slashed(Slashed::Entry),
+            _ => return None,
+        })
     }
+}
 
-    fn push(&mut self, text: &str, label: &'static str, message: String, help: String) {
-        let span = self.at..self.at + text.len();
-        self.at += text.len();
-        self.slips.push(Slip { code: Code::Syntax, span, label, message, help });
+fn too_deep(span: Range<usize>) -> Slip {
+    Slip {
+        code: Code::Limit,
+        span,
+        label: "too deep",
+        message: format!("braces nest deeper than {DEEPEST}"),
+        help: "nothing in a configuration nests so deep: look for a brace that is not closed".into(),
+        mends: false,
     }
 }
 
-fn delimits(one: char) -> bool {
-    one.is_whitespace()
-        || matches!(one, '{' | '}' | '(' | ')' | '[' | ']' | ';' | '=' | '"' | '#' | '\\' | '/' | '\u{feff}')
-}
-
-fn ends_bare_text(one: char) -> bool {
-    one.is_whitespace() || matches!(one, ';' | '"' | '{' | '}')
-}
-
-fn begins_as_number(word: &str) -> bool {
-    let unsigned = word.strip_prefix(['+', '-']).unwrap_or(word);
-    unsigned.starts_with(|first: char| first.is_ascii_digit())
-}
-
-fn is_number(word: &str) -> bool {
-    let unsigned = word.strip_prefix(['+', '-']).unwrap_or(word);
-    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
-        if let Some(digits) = unsigned.strip_prefix(prefix) {
-            return digits.chars().all(|one| one == '_' || one.is_digit(radix));
+fn misplaced(place: Where, token: Token, span: Range<usize>) -> Slip {
+    let (message, help) = match (place, token) {
+        (Where::Equals, _) => ("the value of the property is missing", "write it right after the ="),
+        (Where::Item { .. }, Token::Text | Token::Value | Token::TypeOpen | Token::Slashdash) => {
+            ("a space is missing here", "separate values by spaces, and quote a text with special characters")
         }
-    }
-    unsigned.replace('_', "").parse::<f64>().is_ok()
+        (_, Token::Equals) => (
+            "this = does not belong to a property",
+            "a property is key=\"value\"; quote a text that holds a =",
+        ),
+        (Where::Node, Token::Open) => ("these braces belong to no node", "write { on the line of its node"),
+        (Where::Node, Token::Value) => ("a node cannot begin with this", "the name of a node comes first"),
+        (Where::Type { .. } | Where::Typed { .. }, _) => {
+            ("this annotation is not complete", "write it as (env)\"NAME\"")
+        }
+        (Where::Slashed(_), _) => ("this /- comments nothing out", "write it right before a node or a value"),
+        (Where::End, _) => ("something follows the closing brace", "begin a new line after it"),
+        _ => ("this cannot stand here", "quote the text that it belongs to"),
+    };
+    Slip::fatal(span, "here", message, help)
 }
 
 #[cfg(test)]
 mod tests {
+    use kdl::KdlDocument;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn slips(text: &str) -> Vec<String> {
@@ -227,16 +238,80 @@ mod tests {
 
     #[test]
     fn a_mended_text_keeps_every_position() {
-        let text = "a 5ms\nb http://x {\n}";
-        assert_eq!(scan(text).mended, "a \"x\"\nb \"xxxxxx\" {\n}");
+        let text = "a 5ms\n/* ** */b http://x {\n}";
+        assert_eq!(scan(text).mended.as_deref(), Some("a \"x\"\n        b \"xxxxxx\" {\n}"));
     }
 
     #[test]
     fn braces_count_only_where_they_are_braces() {
-        assert!(scan(&"a {".repeat(65)).too_deep);
-        assert!(!scan(&"a {".repeat(64)).too_deep);
-        assert!(!scan(&"a \"{\" #\"{\"# // {\n/* { */".repeat(65)).too_deep);
-        assert!(!scan(&"a { }\n".repeat(65)).too_deep);
-        assert!(scan(&"/*".repeat(65)).too_deep);
+        let deep = |text: &str| scan(text).slips.iter().any(|slip| slip.code == Code::Limit);
+        assert!(deep(&"a {".repeat(65)));
+        assert!(!deep(&"a {".repeat(64)));
+        assert!(!deep(&"a \"{\" #\"{\"# // {\n/* { */".repeat(65)));
+        assert!(!deep(&"a { }\n".repeat(65)));
+    }
+
+    #[test]
+    fn structure_that_the_parser_would_recurse_on_never_reaches_it() {
+        for text in [
+            "a=b=c",
+            "x a=b=c",
+            "a }",
+            "a \"b\"\"c\"",
+            "a [",
+            "a )",
+            "a \"b",
+            "(a",
+            "a =",
+            "{ }",
+            "a { } b",
+            ".5x",
+            "a;;",
+            "\u{1}",
+        ] {
+            let scanned = scan(text);
+            assert!(scanned.mended.is_none() || !scanned.slips.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn exotic_but_sound_texts_pass() {
+        for text in [
+            "a b = c",
+            "(t)a (u)\"b\" k=(v)1 { c; d 5 }; e",
+            "/-a b\n/- c { d }\ne /-f=1 g",
+            "a \\\n  b \\ // why\n  c",
+            "a \"\"\"\n  many \" lines\n  \"\"\" b",
+            "a #\"raw \" text\"# #\"\"\"\n x\n \"\"\"#",
+            "a{b}",
+            "\u{feff}a \"\\\"\\u{41}\"",
+            "a /* x */ b/* y */",
+        ] {
+            let scanned = scan(text);
+            assert!(scanned.slips.is_empty(), "{text}: {:?}", scanned.slips);
+            assert!(KdlDocument::parse_v2(&scanned.mended.unwrap()).is_ok(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_gives_the_parser_little_to_complain_of(
+            text in "[ab1{}()=;\"#/*\\\\\n .-]{0,30}|(a|b |\"c\"|=|[{]|[}]|;|\n|[(]t[)]|/-|5| ){0,20}|(a |\"|\"\"\"|#|\\\\|n|\n| |u[{]4[}]){0,16}",
+        ) {
+            if let Some(mended) = scan(&text).mended
+                && let Err(error) = KdlDocument::parse_v2(&mended)
+            {
+                let stray = |one: &kdl::KdlDiagnostic| one.message.as_deref() == Some("Expected end of document");
+                prop_assert!(!error.diagnostics.iter().any(stray), "{text:?}: {:?}", error.diagnostics);
+            }
+        }
+
+        #[test]
+        fn what_the_parser_takes_passes(text in "(a|b |\"c\"|k=|[{]|[}]|;|\n|[(]t[)]|5| |#true ){0,12}") {
+            if KdlDocument::parse_v2(&text).is_ok() {
+                let scanned = scan(&text);
+                prop_assert!(scanned.mended.is_some(), "{text:?}: {:?}", scanned.slips);
+            }
+        }
     }
 }

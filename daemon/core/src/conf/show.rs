@@ -164,9 +164,9 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Direction controls, which KDL 2.0 forbids as literal characters.
+/// Direction controls, which KDL 2.0 forbids as literal characters, and what stands for bytes that are not UTF-8.
 fn forbidden(one: char) -> bool {
-    matches!(one, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    matches!(one, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | char::REPLACEMENT_CHARACTER)
 }
 
 impl Show for &str {

@@ -3,6 +3,7 @@
 //! Reading is pure: texts in, a [`Plan`] and every problem of every file out. A reload is a value too: [`settle`]
 //! gives what is in force after a change, [`diff`] what it changes.
 
+mod compliance;
 mod conflict;
 mod diff;
 mod later;
@@ -15,9 +16,17 @@ mod show;
 mod stage;
 mod template;
 
+pub use compliance::compliance;
 pub use diff::{Change, Diff, Part, ServerPart, apply, diff};
 pub use model::{PipelinePlan, Plan, StagePlan};
 pub use read::read;
 pub use server::{Admin, Limits, Log, LogFormat, Server, Tls};
 pub use settle::{Good, Settled, settle};
 pub use show::show;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod tests;

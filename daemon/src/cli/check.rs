@@ -1,0 +1,193 @@
+//! `sluice check`: every problem of a configuration, and the files that it needs and that are missing.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use sluice_core::conf::{Place, Problem, Severity};
+use sluice_core::plan::{Plan, Settled};
+
+use super::{CONFIGURATION, Format, complain, print, read, render};
+
+/// Checks and prints: 0 without errors, else 78.
+pub(super) fn check(dir: &Path, format: Format) -> ExitCode {
+    let settled = match read(dir) {
+        Ok(settled) => settled,
+        Err(code) => return code,
+    };
+    let missing = missing(&settled.good.plan);
+    let good = !settled.problems.are_fatal() && missing.is_empty();
+    let code = if good { 0 } else { CONFIGURATION };
+    match format {
+        Format::Json => print(&json(&settled, &missing, good), code),
+        Format::Text => {
+            let mut text = render::problems(&settled.problems);
+            text.extend(missing.iter().map(|missing| format!("error: {missing}\n")));
+            if good && text.is_empty() {
+                return print(&summary(dir, &settled), 0);
+            }
+            complain(&format!("{text}{}", count(&settled, &missing)), code)
+        }
+    }
+}
+
+/// A file that the plan needs.
+#[derive(Debug, Serialize)]
+struct Missing {
+    /// What it is: `certificate`.
+    what: &'static str,
+    path: String,
+    /// Who needs it: the server or a pipeline.
+    needed_by: String,
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the {} {} of {} is missing", self.what, self.path, self.needed_by)
+    }
+}
+
+fn missing(plan: &Plan) -> Vec<Missing> {
+    let mut needed: Vec<(String, std::path::PathBuf, &'static str)> = Vec::new();
+    let mut need = |by: &str, files: Vec<(std::path::PathBuf, &'static str)>| {
+        needed.extend(files.into_iter().map(|(path, what)| (by.to_owned(), path, what)));
+    };
+    need("the server", plan.server.files());
+    for pipeline in plan.enabled() {
+        let by = format!("pipeline `{}`", pipeline.name);
+        pipeline.sources.iter().for_each(|source| need(&by, source.spec.files()));
+        need(&by, pipeline.buffer.spec.files());
+        pipeline.sinks.iter().for_each(|sink| need(&by, sink.spec.files()));
+    }
+    let gone = needed.into_iter().filter(|(_, path, _)| !path.is_file());
+    gone.map(|(needed_by, path, what)| Missing { what, path: path.display().to_string(), needed_by })
+        .collect()
+}
+
+fn summary(dir: &Path, settled: &Settled) -> String {
+    let plan = &settled.good.plan;
+    let (files, all, enabled) = (settled.good.files.len(), plan.pipelines.len(), plan.enabled().count());
+    let disabled = if enabled < all { format!(" ({} disabled)", all - enabled) } else { String::new() };
+    format!(
+        "{}: {}, {}{disabled}, no problems\n",
+        dir.display(),
+        number(files, "file"),
+        number(all, "pipeline")
+    )
+}
+
+fn count(settled: &Settled, missing: &[Missing]) -> String {
+    let errors = settled.problems.errors().count() + missing.len();
+    let warnings = settled.problems.iter().count() + missing.len() - errors;
+    format!("{}, {}\n", number(errors, "error"), number(warnings, "warning"))
+}
+
+fn number(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    ok: bool,
+    files: usize,
+    pipelines: usize,
+    problems: Vec<Shown<'a>>,
+    missing: &'a [Missing],
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    severity: &'static str,
+    code: &'static str,
+    message: &'a str,
+    #[serde(flatten)]
+    place: Marked<'a>,
+    help: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other: Option<Marked<'a>>,
+}
+
+/// A marked stretch: lines and columns from 1, the end after the last character.
+#[derive(Serialize)]
+struct Marked<'a> {
+    file: &'a str,
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    label: &'a str,
+}
+
+fn json(settled: &Settled, missing: &[Missing], ok: bool) -> String {
+    let checked = Checked {
+        ok,
+        files: settled.good.files.len() + settled.held_back.len(),
+        pipelines: settled.good.plan.pipelines.len(),
+        problems: settled.problems.iter().map(shown).collect(),
+        missing,
+    };
+    let value = serde_json::to_value(checked).unwrap_or_default();
+    format!("{value:#}\n")
+}
+
+fn shown(problem: &Problem) -> Shown<'_> {
+    Shown {
+        severity: if problem.severity == Severity::Error { "error" } else { "warning" },
+        code: problem.code.word(),
+        message: &problem.message,
+        place: marked(&problem.place),
+        help: &problem.help,
+        other: problem.other.as_ref().map(marked),
+    }
+}
+
+fn marked(place: &Place) -> Marked<'_> {
+    let (start, end) = (place.start(), place.end());
+    Marked {
+        file: &place.file.name,
+        line: start.line,
+        column: start.column,
+        end_line: end.line,
+        end_column: end.column,
+        label: &place.label,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_core::conf::NoSecrets;
+    use sluice_core::plan::{Good, settle};
+
+    use super::*;
+    use crate::kinds::KINDS;
+
+    fn settled(text: &str) -> Settled {
+        settle(&[("a.kdl".to_owned(), text.to_owned())], &Good::default(), &KINDS, &NoSecrets)
+    }
+
+    #[test]
+    fn the_json_names_place_end_help_and_code_of_a_problem() {
+        let settled = settled("server {\n    drian \"5s\"\n}\n");
+        let value: serde_json::Value = serde_json::from_str(&json(&settled, &[], false)).unwrap();
+        let expected = serde_json::json!({
+            "severity": "error", "code": "unknown", "message": "unknown node `drian` in `server`",
+            "file": "a.kdl", "line": 2, "column": 5, "end_line": 2, "end_column": 10,
+            "label": "unknown", "help": "did you mean `drain`?"
+        });
+        assert_eq!(value["problems"][0], expected);
+        assert_eq!((&value["ok"], &value["files"]), (&false.into(), &1.into()));
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_there_is_named() {
+        let settled = settled("server { tls cert=\"/nowhere/cert.pem\" key=\"/nowhere/key.pem\"; }");
+        let found: Vec<String> = missing(&settled.good.plan).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "the certificate /nowhere/cert.pem of the server is missing",
+                "the private key /nowhere/key.pem of the server is missing",
+            ]
+        );
+    }
+}
