@@ -67,12 +67,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_deepest_mount_answers() {
+    fn the_deepest_mount_answers_and_a_name_that_only_begins_alike_does_not() {
         let metrics = testing::metrics();
         let mut routes = Routes::default();
         let service = || testing::text("");
         routes.mount("/live/news", ("news".into(), "hls".into(), service()), &metrics);
         routes.mount("/live/news/deep", ("deep".into(), "hls".into(), service()), &metrics);
+        routes.mount("/live/news.ts", ("ts".into(), "mpegts".into(), service()), &metrics);
         for (path, pipeline) in [
             ("/live/news", Some("news")),
             ("/live/news/", Some("news")),
@@ -82,7 +83,8 @@ mod tests {
             ("/", None),
             ("/live/news/deep/x", Some("deep")),
             ("/live/news/deeper", Some("news")),
-            ("/live/news.ts", None),
+            ("/live/news.ts", Some("ts")),
+            ("/live/news.tsx", None),
             ("/live//news", None),
         ] {
             let target = Target::new(path).unwrap();
