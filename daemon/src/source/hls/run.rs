@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, try_join_all};
 use http::HeaderMap;
 use sluice_core::fault::Fault;
 use sluice_core::media::playlist::{MediaPlaylist, Playlist, Variables};
-use sluice_core::pipeline::{RenditionSpec, Role, Source, SourceContext, Writer};
+use sluice_core::pipeline::{End, RenditionSpec, Role, Source, SourceContext, Writer};
 use tokio::time::Instant;
 
 use super::Hls;
@@ -33,7 +33,7 @@ struct Loaded {
 }
 
 impl Source for Run {
-    fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
+    fn run(self: Box<Self>) -> BoxFuture<'static, Result<End, Fault>> {
         async move { self.follow_all().await }.boxed()
     }
 }
@@ -45,7 +45,7 @@ impl Run {
         Self { hls, context, origin }
     }
 
-    async fn follow_all(self) -> Result<(), Fault> {
+    async fn follow_all(self) -> Result<End, Fault> {
         let (loaded, variables) = self.load().await?;
         let specs: Vec<RenditionSpec> = loaded.iter().map(|loaded| loaded.chosen.spec.clone()).collect();
         let target = loaded.iter().map(|loaded| loaded.playlist.target_duration).max().unwrap_or_default();
@@ -79,7 +79,7 @@ impl Run {
         });
         try_join_all(followers).await?;
         feed.end();
-        Ok(())
+        Ok(End::ForNow)
     }
 
     /// Loads the playlists of all renditions that are taken.

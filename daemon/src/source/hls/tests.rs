@@ -11,7 +11,7 @@ use sluice_core::event::Events;
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::media::Segment;
 use sluice_core::metrics::Metrics;
-use sluice_core::pipeline::{Bounds, Feed, Setup, Shared, SourceContext};
+use sluice_core::pipeline::{Bounds, End, Feed, Setup, Shared, SourceContext};
 use sluice_core::port::{Ledger, Numbering};
 use sluice_core::stage::{Answer, Exchange, Freshness, SourceSpec};
 use tokio::task::JoinHandle;
@@ -113,7 +113,7 @@ impl Ledger for NoLedger {
 
 struct Running {
     shared: Arc<Shared>,
-    task: JoinHandle<Result<(), Fault>>,
+    task: JoinHandle<Result<End, Fault>>,
 }
 
 impl Drop for Running {
@@ -356,7 +356,7 @@ async fn a_stream_that_has_ended_is_played_in_real_time_and_ends() {
     assert_eq!(running.segments(0).len(), 4, "three target durations ahead, and the one that plays");
     seconds(10).await;
     assert_eq!(running.segments(0).len(), 9);
-    (&mut running.task).await.unwrap().unwrap();
+    assert_eq!((&mut running.task).await.unwrap().unwrap(), End::ForNow);
     assert_eq!(running.segments(0).len(), 20);
     assert!(running.shared.renditions().unwrap().renditions[0].window.snapshot().ended);
 }
