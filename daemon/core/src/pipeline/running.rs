@@ -61,6 +61,7 @@ impl Pipeline {
             shared,
             plan,
             origins,
+            client,
             upstream,
             version: 1,
             source,
