@@ -9,4 +9,4 @@ use crate::{sink, source};
 
 /// Every kind.
 pub(crate) const KINDS: Kinds =
-    Kinds { sources: &[source::hls::HLS], buffers: BUFFERS, sinks: &[sink::hls::HLS], layers: LAYERS };
+    Kinds { sources: &[source::hls::HLS, source::file::FILE], buffers: BUFFERS, sinks: &[sink::hls::HLS], layers: LAYERS };

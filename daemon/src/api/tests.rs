@@ -24,7 +24,7 @@ async fn ask(address: SocketAddr, line: &str, body: &str) -> (u16, String, Strin
     let mut answer = String::new();
     tokio::time::timeout(SOON, socket.read_to_string(&mut answer)).await.unwrap().unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head[9..12].parse().unwrap(), head.to_owned(), body.to_owned())
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_owned(), body.to_owned())
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ impl Listening {
         let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {address}\r\n{last}\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut listening = Self(BufReader::new(socket));
-        while listening.line().await != "" {}
+        while !listening.line().await.is_empty() {}
         listening
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cookie_store::CookieStore;
+use cookie_store::{Cookie, CookieDomain, CookieError, CookieStore};
 use http::{HeaderMap, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -40,16 +40,25 @@ impl Jar {
             let Some(text) = value.to_str().ok().filter(|text| text.len() <= MAX_COOKIE_BYTES) else {
                 continue;
             };
-            let mut store = self.lock();
-            if store.iter_any().count() >= MAX_COOKIES {
-                drop_expired(&mut store);
-            }
-            if store.iter_any().count() < MAX_COOKIES
-                && let Err(error) = store.parse(text, url)
-            {
+            if let Err(error) = self.put(text, url) {
                 tracing::debug!(%error, "cookie refused");
             }
         }
+    }
+
+    fn put(&self, text: &str, url: &Url) -> Result<(), CookieError> {
+        let cookie = Cookie::parse(text.to_owned(), url)?;
+        if matches!(&cookie.domain, CookieDomain::Suffix(domain) if !domain.contains('.')) {
+            return Err(CookieError::DomainMismatch); // for a whole top-level domain
+        }
+        let mut store = self.lock();
+        if store.iter_any().count() >= MAX_COOKIES {
+            drop_expired(&mut store);
+        }
+        if store.iter_any().count() < MAX_COOKIES {
+            store.insert(cookie, url)?;
+        }
+        Ok(())
     }
 
     /// The cookies for a request to `url`, as the value of `Cookie`.
@@ -108,10 +117,11 @@ mod tests {
         let jar = Jar::default();
         set(&jar, "token=1; Path=/live", "https://a.example/live/x");
         set(&jar, "safe=1; Secure", "https://a.example/");
+        set(&jar, "wide=1; Domain=example", "https://a.example/");
         set(&jar, "foreign=1; Domain=b.example", "https://a.example/");
         assert_eq!(jar.give(&url("http://a.example/live/seg.ts")).as_deref(), Some("token=1"));
         assert_eq!(jar.give(&url("https://a.example/")).as_deref(), Some("safe=1"));
-        assert_eq!(jar.give(&url("https://b.example/live/")), None);
+        assert_eq!(jar.give(&url("https://b.example/live/")), None, "neither foreign nor wide");
         set(&jar, "token=; Max-Age=0; Path=/live", "https://a.example/live/x");
         assert_eq!(jar.give(&url("http://a.example/live/seg.ts")), None);
     }

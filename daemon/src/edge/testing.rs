@@ -50,16 +50,16 @@ impl Running {
     }
 
     /// The sum of a series, as `name{label="value"}`; 0 where it is not there.
-    pub(super) fn count(&self, series: &str) -> f64 {
+    pub(super) fn count(&self, series: &str) -> u64 {
         let text = prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
         let line = text.lines().find(|line| line.starts_with(series));
-        line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
+        line.and_then(|line| line.rsplit(' ').next()).map_or(0, |value| value.parse().unwrap())
     }
 }
 
 /// A table with one sink at `/live/news`.
 pub(super) fn table(metrics: &EdgeMetrics, pipeline: &str, service: Serving) -> Routes {
     let mut routes = Routes::default();
-    routes.prefix("/live/news", (pipeline.into(), "hls".into(), service), metrics);
+    routes.mount("/live/news", (pipeline.into(), "hls".into(), service), metrics);
     routes
 }

@@ -220,6 +220,7 @@ where
     let answer = inner.call(exchange).await?;
     if let Some((shelf, key)) = keep {
         shelf.store.insert(key, Kept { answer: answer.clone(), since: Instant::now() }).await;
+        shelf.store.run_pending_tasks().await; // so that the bound holds now, and not some time later
     }
     Ok(answer)
 }

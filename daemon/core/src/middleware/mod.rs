@@ -48,3 +48,28 @@ fn take_ready<S: Clone>(inner: &mut S) -> S {
     let fresh = inner.clone();
     std::mem::replace(inner, fresh)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::LAYERS;
+    use super::fixture::layer;
+    use crate::conf::Reveal;
+    use crate::stage::Place;
+
+    #[test]
+    fn what_a_layer_shows_is_read_again_as_the_same() {
+        for kind in LAYERS {
+            let spec = layer(kind.doc.example);
+            let again = layer(spec.show(Reveal::Whole).to_string().trim());
+            assert!(spec.same(again.as_any()), "{spec:?} {again:?}");
+        }
+    }
+
+    #[test]
+    fn no_layer_stands_on_memory_and_every_layer_on_a_source() {
+        for kind in LAYERS {
+            assert!((kind.meaning)(Place::MemoryBuffer).is_err(), "{}", kind.doc.name);
+            assert!((kind.meaning)(Place::Source).is_ok(), "{}", kind.doc.name);
+        }
+    }
+}

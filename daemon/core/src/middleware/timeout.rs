@@ -137,8 +137,9 @@ impl<R: Ask, S: Inner<R>> Service<R> for Bounded<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Bench, layer, segment};
+    use super::super::fixture::{Bench, answer, layer, segment};
     use super::*;
+    use crate::fault::Blame;
 
     #[tokio::test(start_paused = true)]
     async fn an_exchange_ends_with_its_total_time_and_carries_the_other_bounds() {
@@ -157,13 +158,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiting_for_our_own_limit_is_our_own_fault() {
         let bench = Bench::new();
-        let (mut upstream, mut origin) = bench.upstream(&["concurrency 1", r#"timeout "10s""#]);
+        let (mut upstream, mut origin) = bench.upstream(&[r#"rate-limit 1 per="60s""#, r#"timeout "10s""#]);
         let first = bench.ask(&mut upstream, segment("a"));
-        let _held = origin.next_request().await.unwrap();
-        let second = bench.ask(&mut upstream, segment("b"));
-        assert_eq!(first.fault().await.kind, FaultKind::Timeout(Phase::Total));
-        // the second got the permit of the first at the last moment, or never: either way it did not reach the origin
-        assert_eq!(second.fault().await.blame(), crate::fault::Blame::Us);
+        origin.next_request().await.unwrap().1.send_response(answer("a"));
+        first.await.unwrap();
+        let second = bench.ask(&mut upstream, segment("b")).fault().await;
+        assert_eq!(second.blame(), Blame::Us, "{second}");
+        assert_eq!(bench.context.metrics.timeouts().get(), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::super::testing::{Running, text};
 use super::super::{Identity, Settings};
-use super::{SOON, emptied, short};
+use super::{SOON, emptied, large, short};
 
 /// Writes a new pair for localhost and returns its certificate.
 fn renew(directory: &Path) -> CertificateDer<'static> {
@@ -93,7 +94,7 @@ async fn a_handshake_that_stalls_or_is_none_ends_and_is_counted() {
     tokio::time::timeout(SOON, plain.read_to_end(&mut answer)).await.unwrap().ok();
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
     emptied(&running).await;
-    assert_eq!(running.count("sluice_tls_handshake_failures_total") as u64, 2);
+    assert_eq!(running.count("sluice_tls_handshake_failures_total"), 2);
 }
 
 #[tokio::test]
@@ -112,4 +113,26 @@ async fn a_head_that_stalls_behind_a_handshake_is_cut_off() {
         tokio::time::timeout(SOON, stream.read_to_end(&mut rest)).await.unwrap().ok();
         emptied(&running).await;
     }
+}
+
+#[tokio::test]
+async fn a_drain_waits_neither_for_handshakes_nor_for_streams_that_get_no_window() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificate = renew(directory.path());
+    let identity =
+        Identity::load(&directory.path().join("cert.pem"), &directory.path().join("key.pem")).unwrap();
+    let held = Arc::new(AtomicUsize::new(0));
+    let Running { edge, .. } = Running::new(Settings::default(), large(&held));
+    let listener = edge.listen("127.0.0.1:0".parse().unwrap(), Some(identity)).unwrap();
+    let mut silent = TcpStream::connect(listener.local_addr()).await.unwrap();
+    let stream = TokioIo::new(connect(listener.local_addr(), &certificate, b"h2").await.unwrap());
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("https://localhost/live/news/x").body(Empty::<Bytes>::new()).unwrap();
+    let _unread = sender.send_request(request).await.unwrap();
+    drop(listener);
+    let cut = tokio::time::timeout(SOON, edge.drain(Duration::from_millis(100))).await.unwrap();
+    assert_eq!((cut, held.load(Ordering::SeqCst)), (1, 0));
+    assert_eq!(silent.read(&mut [0; 16]).await.unwrap_or(0), 0);
 }
