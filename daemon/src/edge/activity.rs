@@ -118,7 +118,10 @@ impl Activity {
 
     /// The socket took something.
     pub(super) fn moved(&self) {
-        self.blocked_since.store(NEVER, Ordering::Relaxed);
+        if self.blocked_since.load(Ordering::Relaxed) != NEVER {
+            self.blocked_since.store(NEVER, Ordering::Relaxed);
+            self.idle_since.store(self.now(), Ordering::Relaxed);
+        }
     }
 
     /// A request's head is complete. It is under way until the guard is dropped.
@@ -183,7 +186,8 @@ impl Activity {
         if overdue(self.blocked_since.load(Ordering::Relaxed), limits.write) {
             return Verdict::Evict(Eviction::WriteDeadline);
         }
-        if self.in_flight() > 0 {
+        // a body can be gone while its last chunk, a whole segment, still waits for the socket
+        if self.in_flight() > 0 || self.blocked_since.load(Ordering::Relaxed) != NEVER {
             return Verdict::Wait(next);
         }
         let head_since = match self.opened.load(Ordering::Relaxed) {
@@ -260,6 +264,22 @@ mod tests {
         tokio::time::advance(Duration::from_secs(100)).await;
         assert!(matches!(judged(&activity), Verdict::Wait(_)));
         drop(request);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(judged(&activity), Verdict::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_viewer_that_takes_long_for_a_last_chunk_is_not_idle_meanwhile() {
+        let activity = Activity::begin();
+        activity.open(false);
+        drop(activity.request());
+        for _ in 0..30 {
+            activity.blocked();
+            tokio::time::advance(Duration::from_secs(3)).await;
+            assert!(matches!(judged(&activity), Verdict::Wait(_)));
+            activity.moved();
+        }
+        assert!(matches!(judged(&activity), Verdict::Wait(_)), "its time begins with the last byte");
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(judged(&activity), Verdict::Idle);
     }

@@ -12,6 +12,7 @@ mod metrics;
 mod outgoing;
 mod path;
 mod routes;
+mod serve;
 mod server;
 mod settings;
 mod socket;

@@ -22,51 +22,27 @@ pub(crate) struct Mount {
     pub(super) metrics: Arc<RouteMetrics>,
 }
 
-/// What a mount answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    /// Its path alone.
-    Exact,
-    /// Its path and everything below.
-    Prefix,
-}
-
 /// The table. Paths begin with a slash, end without one, and are written decoded.
 #[derive(Default)]
 pub(crate) struct Routes {
     /// The paths are the operator's: nobody can choose them so that they collide.
-    mounts: HashMap<Box<str>, (Extent, Arc<Mount>), FixedState>,
+    mounts: HashMap<Box<str>, Arc<Mount>, FixedState>,
     longest: usize,
 }
 
 impl Routes {
     /// Mounts a sink on `path` and everything below it. The deepest mount wins. One that stands on the same path
     /// already is replaced: a plan has no two.
-    pub(crate) fn prefix(&mut self, path: &str, mount: (Arc<str>, Arc<str>, Serving), metrics: &EdgeMetrics) {
-        self.mount(path, Extent::Prefix, mount, metrics);
-    }
-
-    /// Mounts a sink on `path` alone.
-    pub(crate) fn exact(&mut self, path: &str, mount: (Arc<str>, Arc<str>, Serving), metrics: &EdgeMetrics) {
-        self.mount(path, Extent::Exact, mount, metrics);
-    }
-
-    fn mount(
+    pub(crate) fn mount(
         &mut self,
         path: &str,
-        extent: Extent,
         (pipeline, sink, service): (Arc<str>, Arc<str>, Serving),
         metrics: &EdgeMetrics,
     ) {
         let path = path.trim_end_matches('/');
         self.longest = self.longest.max(path.len());
         let mount = Mount { pipeline, sink, service, metrics: metrics.route(path) };
-        self.mounts.insert(path.into(), (extent, Arc::new(mount)));
-    }
-
-    /// How many sinks are mounted.
-    pub(crate) fn len(&self) -> usize {
-        self.mounts.len()
+        self.mounts.insert(path.into(), Arc::new(mount));
     }
 
     /// The mount that answers a path, with the length of its own.
@@ -76,8 +52,7 @@ impl Routes {
         loop {
             // most paths are longer than any mount: those need no look into the map
             if end <= self.longest
-                && let Some((extent, mount)) = self.mounts.get(path.get(..end)?)
-                && (*extent == Extent::Prefix || end == path.len())
+                && let Some(mount) = self.mounts.get(path.get(..end)?)
             {
                 return Some((mount, end));
             }
@@ -92,13 +67,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_deepest_mount_answers_and_an_exact_one_answers_nothing_below() {
+    fn the_deepest_mount_answers_and_a_name_that_only_begins_alike_does_not() {
         let metrics = testing::metrics();
         let mut routes = Routes::default();
         let service = || testing::text("");
-        routes.prefix("/live/news", ("news".into(), "hls".into(), service()), &metrics);
-        routes.prefix("/live/news/deep", ("deep".into(), "hls".into(), service()), &metrics);
-        routes.exact("/live/news.ts", ("ts".into(), "mpegts".into(), service()), &metrics);
+        routes.mount("/live/news", ("news".into(), "hls".into(), service()), &metrics);
+        routes.mount("/live/news/deep", ("deep".into(), "hls".into(), service()), &metrics);
+        routes.mount("/live/news.ts", ("ts".into(), "mpegts".into(), service()), &metrics);
         for (path, pipeline) in [
             ("/live/news", Some("news")),
             ("/live/news/", Some("news")),
@@ -109,7 +84,7 @@ mod tests {
             ("/live/news/deep/x", Some("deep")),
             ("/live/news/deeper", Some("news")),
             ("/live/news.ts", Some("ts")),
-            ("/live/news.ts/x", None),
+            ("/live/news.tsx", None),
             ("/live//news", None),
         ] {
             let target = Target::new(path).unwrap();
@@ -122,7 +97,7 @@ mod tests {
     fn a_mount_at_the_root_answers_everything_else() {
         let metrics = testing::metrics();
         let mut routes = Routes::default();
-        routes.prefix("/", ("all".into(), "hls".into(), testing::text("")), &metrics);
+        routes.mount("/", ("all".into(), "hls".into(), testing::text("")), &metrics);
         let target = Target::new("/x/y").unwrap();
         let (mount, length) = routes.find(&target).unwrap();
         assert_eq!((&*mount.pipeline, target.behind(length)), ("all", ("x/y", false)));

@@ -1,33 +1,23 @@
 //! Listeners and the connections that they accept, for whatever answers the requests.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
-use super::activity::{Activity, InFlight, Order};
-use super::connection::{Driven, Ending, Watched};
-use super::lag::Streams;
-use super::outgoing::Outgoing;
+use super::activity::{Activity, Order};
+use super::serve::connect;
 use super::socket::{self, BindError};
 use super::{ConnectionMetrics, Identity, Limits};
 
@@ -59,13 +49,14 @@ impl<H> Clone for Server<H> {
     }
 }
 
+/// What the connections of a server share.
 pub(super) struct Shared<H> {
-    handler: H,
+    pub(super) handler: H,
     limits: ArcSwap<Limits>,
-    metrics: Arc<ConnectionMetrics>,
+    pub(super) metrics: Arc<ConnectionMetrics>,
     connections: Mutex<Connections>,
     draining: AtomicBool,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
 }
 
 #[derive(Default)]
@@ -142,6 +133,7 @@ impl<H: Handler> Server<H> {
     }
 
     /// How many connections are open.
+    #[cfg(test)]
     pub(crate) fn connections(&self) -> usize {
         self.shared.lock().open.len()
     }
@@ -195,11 +187,11 @@ impl<H> Shared<H> {
 }
 
 /// The room that a connection takes up.
-struct Place<H> {
-    shared: Arc<Shared<H>>,
+pub(super) struct Place<H> {
+    pub(super) shared: Arc<Shared<H>>,
     id: u64,
-    activity: Arc<Activity>,
-    limits: Arc<Limits>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) limits: Arc<Limits>,
 }
 
 impl<H> Drop for Place<H> {
@@ -240,120 +232,4 @@ async fn accept<H: Handler>(
 fn is_of_peer(error: &io::Error) -> bool {
     use io::ErrorKind as K;
     matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused | K::Interrupted)
-}
-
-async fn connect<H: Handler>(
-    place: Place<H>,
-    socket: TcpStream,
-    peer: IpAddr,
-    acceptor: Option<TlsAcceptor>,
-) {
-    let activity = place.activity.clone();
-    let ending = match acceptor {
-        None => serve(&place, Watched::plain(socket, activity), peer).await,
-        Some(acceptor) => match shake_hands(&place, socket, acceptor).await {
-            Some(stream) => serve(&place, stream, peer).await,
-            None => Ending::Failed,
-        },
-    };
-    if let Ending::Evicted(reason) = ending {
-        place.shared.metrics.evicted(reason);
-        tracing::debug!(%peer, reason = reason.word(), "viewer was cut off");
-    }
-}
-
-/// The TLS handshake; none where it fails, takes too long, or the server drains.
-async fn shake_hands<H>(
-    place: &Place<H>,
-    socket: TcpStream,
-    acceptor: TlsAcceptor,
-) -> Option<TlsStream<Watched>> {
-    let activity = &place.activity;
-    let handshake = acceptor.accept(Watched::beneath_tls(socket, activity.clone()));
-    tokio::select! {
-        outcome = tokio::time::timeout(place.limits.head, handshake) => {
-            if let Ok(Ok(stream)) = outcome {
-                activity.open(stream.get_ref().1.alpn_protocol() == Some(b"h2"));
-                return Some(stream);
-            }
-            place.shared.metrics.handshake_failures.inc();
-            None
-        }
-        () = activity.ordered() => None,
-    }
-}
-
-async fn serve<H, I>(place: &Place<H>, stream: I, peer: IpAddr) -> Ending
-where
-    H: Handler,
-    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (shared, limits, activity) = (&place.shared, &place.limits, &place.activity);
-    let streams = Streams {
-        tasks: shared.tasks.clone(),
-        activity: activity.clone(),
-        metrics: shared.metrics.clone(),
-        limit: limits.write,
-    };
-    let mut builder = Builder::new(streams);
-    // heads have their time in `Activity`: one clock for each connection instead of a timer for each request
-    builder
-        .http1()
-        .header_read_timeout(None)
-        .max_headers(limits.headers)
-        .max_buf_size(limits.head_bytes)
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        .max_concurrent_streams(limits.streams)
-        .keep_alive_interval(limits.ping)
-        .keep_alive_timeout(limits.ping);
-    let service = Requests { shared: shared.clone(), activity: activity.clone(), peer };
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    Driven::new(connection, activity.clone(), limits.clone()).await
-}
-
-/// The requests of one connection.
-struct Requests<H> {
-    shared: Arc<Shared<H>>,
-    activity: Arc<Activity>,
-    peer: IpAddr,
-}
-
-impl<H: Handler> hyper::service::Service<Request<Incoming>> for Requests<H> {
-    type Response = Response<Outgoing<H::Body>>;
-    type Error = Infallible;
-    type Future = Answering<H::Future>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        Answering {
-            http2: request.version() == Version::HTTP_2,
-            request: Some(self.activity.request()),
-            answer: self.shared.handler.handle(self.peer, request),
-        }
-    }
-}
-
-/// An answer to come; the request is under way until its body is gone.
-struct Answering<F> {
-    answer: F,
-    request: Option<InFlight>,
-    http2: bool,
-}
-
-impl<F, B> Future for Answering<F>
-where
-    F: Future<Output = Response<B>> + Unpin,
-{
-    type Output = Result<Response<Outgoing<B>>, Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Poll::Ready(response) = Pin::new(&mut self.answer).poll(context) else { return Poll::Pending };
-        // a future is not polled after it was ready
-        let Some(request) = self.request.take() else { return Poll::Pending };
-        Poll::Ready(Ok(response.map(|body| match self.http2 {
-            true => Outgoing::framed(body, request),
-            false => Outgoing::whole(body, request),
-        })))
-    }
 }

@@ -63,6 +63,7 @@ impl Edge {
     }
 
     /// Connections that are open.
+    #[cfg(test)]
     pub(crate) fn connections(&self) -> usize {
         self.server.connections()
     }
