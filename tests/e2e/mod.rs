@@ -59,7 +59,7 @@ impl Stage {
 
     async fn with(setup: Setup, live: Arc<Live>, lines: &str) -> Self {
         let origin = Origin::start().await;
-        let live = live.filled(6);
+        let live = live.window(20).filled(6);
         origin.mount("/news", &live);
         let ticking = live.ticking(Duration::from_secs(1));
         let text = relay("news", &origin.url("/news/index.m3u8"), lines);

@@ -20,7 +20,7 @@ async fn a_transport_stream_goes_through_unchanged_and_plays_a_minute_without_a_
 async fn fragmented_mp4_goes_through_unchanged_with_its_initialization_section() {
     let encoder = Encoder::start(Ladder::FragmentedMp4).await;
     let taken = goes_through(&encoder, 1, seconds(20)).await;
-    let init = encoder.clear("init.mp4");
+    let init = encoder.clear("init.mp4").unwrap();
     assert!(taken[0].segments.iter().all(|segment| segment.init.as_ref().is_some_and(|own| *own == init)));
 }
 
@@ -52,7 +52,8 @@ async fn goes_through(encoder: &Encoder, renditions: usize, length: Duration) ->
     let (complaints, streams) = probe(&url).await;
     assert_eq!(complaints, "", "ffprobe found {streams}");
     let playback = play_with_ffmpeg(&url, length).await;
-    assert_eq!(playback.complaints, "");
+    let complaints = playback.complaints.lines().filter(|line| !is_habit(line)).collect::<Vec<_>>();
+    assert_eq!(complaints, [""; 0]);
     for stream in [0, 1] {
         let (lasted, step) = (playback.length(stream), playback.longest_step(stream));
         assert!(lasted > length.as_secs_f64() - 1.0, "stream {stream} lasted {lasted} s");
@@ -68,6 +69,12 @@ async fn goes_through(encoder: &Encoder, renditions: usize, length: Duration) ->
     }
     assert_eq!(encoder.log(), "");
     all
+}
+
+/// Whether ffmpeg says so of every fragmented MP4, straight from nginx too: it reads the initialization section
+/// again after each reload of the playlist.
+fn is_habit(line: &str) -> bool {
+    line.contains("Found duplicated MOOV Atom") || line.contains("Last message repeated")
 }
 
 /// Waits until there is something to play.
@@ -88,9 +95,9 @@ fn assert_unchanged(encoder: &Encoder, taken: &Taken) {
         }
     }
     let mut known = HashMap::new();
-    for (begin, mut files) in series {
-        files.pop_last(); // still being written
-        known.extend(files.into_iter().map(|(number, name)| (encoder.clear(&name), (begin.clone(), number))));
+    for (begin, files) in &series {
+        let clear = files.iter().filter_map(|(number, name)| Some((encoder.clear(name)?, (begin, *number))));
+        known.extend(clear);
     }
     let places: Vec<_> = taken
         .segments
@@ -103,7 +110,7 @@ fn assert_unchanged(encoder: &Encoder, taken: &Taken) {
         })
         .collect();
     for pair in places.windows(2) {
-        assert_eq!((&pair[0].0, pair[0].1 + 1), (&pair[1].0, pair[1].1), "the order of {places:?}");
+        assert_eq!((pair[0].0, pair[0].1 + 1), *pair[1], "the order of {places:?}");
     }
     assert!(places.len() >= 5, "only {} segments were taken", places.len());
 }
