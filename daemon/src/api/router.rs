@@ -17,9 +17,9 @@ use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use super::Parts;
 use super::gate::Gate;
 use super::problem::Refusal;
-use super::{Control, Parts};
 
 /// The largest body that is read: a log level.
 const BODY_BYTES: usize = 16 * 1024;

@@ -37,7 +37,9 @@ impl Jar {
     /// Takes the cookies of an answer from `url`.
     pub(crate) fn take(&self, headers: &HeaderMap, url: &Url) {
         for value in headers.get_all(header::SET_COOKIE) {
-            let Some(text) = value.to_str().ok().filter(|text| text.len() <= MAX_COOKIE_BYTES) else { continue };
+            let Some(text) = value.to_str().ok().filter(|text| text.len() <= MAX_COOKIE_BYTES) else {
+                continue;
+            };
             if let Err(error) = self.put(text, url) {
                 tracing::debug!(%error, "cookie refused");
             }
