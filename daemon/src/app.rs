@@ -79,11 +79,10 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
     let (orders, mut waiting) = mpsc::channel(WAITING_RELOADS);
     let control = Arc::new(Daemon { board, orders });
     let parts = api::Parts { control, registry, log, events: event_log };
-    let token = plan.server.admin.token.as_ref().map(|token| token.expose().to_owned());
-    let admin = Admin::listen(parts, plan.server.admin.listen, token)?;
+    let admin = Admin::listen(parts, plan.server.admin.listen, token(&plan))?;
     reloader.start(settled)?;
     announce(&reloader, &admin);
-    run_until_stopped(dir, &mut reloader, &mut waiting).await?;
+    run_until_stopped(dir, &mut reloader, &admin, &mut waiting).await?;
     let drain = reloader.plan().server.drain;
     tell_service_manager(&[sd_notify::NotifyState::Stopping]);
     ended_by_second_signal(async {
@@ -99,6 +98,7 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
 async fn run_until_stopped(
     dir: &Path,
     reloader: &mut Reloader,
+    admin: &Admin,
     orders: &mut mpsc::Receiver<Order>,
 ) -> Result<(), AnyError> {
     let (mut hangup, mut terminate, mut interrupt) =
@@ -112,10 +112,10 @@ async fn run_until_stopped(
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            Some(()) = hangup.recv() => reload(reloader, "SIGHUP", false).await,
-            () = changed(watch.as_ref()) => reload(reloader, "file", false).await,
+            Some(()) = hangup.recv() => reload(reloader, admin, "SIGHUP", false).await,
+            () = changed(watch.as_ref()) => reload(reloader, admin, "file", false).await,
             Some(order) = orders.recv() => {
-                let view = reload(reloader, "API", order.dry_run).await;
+                let view = reload(reloader, admin, "API", order.dry_run).await;
                 if order.reply.send(view).is_err() {
                     tracing::debug!("whoever asked for the reload is gone");
                 }
@@ -129,11 +129,12 @@ async fn run_until_stopped(
     }
 }
 
-async fn reload(reloader: &mut Reloader, cause: &'static str, dry_run: bool) -> ReloadView {
+async fn reload(reloader: &mut Reloader, admin: &Admin, cause: &'static str, dry_run: bool) -> ReloadView {
     if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
         tell_service_manager(&[sd_notify::NotifyState::Reloading, now]);
     }
     let view = reloader.reload(cause, dry_run).await;
+    admin.retune(token(reloader.plan()));
     if view.outcome == Outcome::Applied {
         announce_pipelines(reloader);
     }
@@ -172,6 +173,10 @@ async fn ended_by_second_signal(ending: impl Future<Output = ()>) -> Result<(), 
         _ = first.recv() => Err("ended by a second signal".into()),
         _ = second.recv() => Err("ended by a second signal".into()),
     }
+}
+
+fn token(plan: &Plan) -> Option<String> {
+    plan.server.admin.token.as_ref().map(|token| token.expose().to_owned())
 }
 
 /// Says where everything is.

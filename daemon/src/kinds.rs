@@ -8,5 +8,9 @@ use sluice_core::stage::Kinds;
 use crate::{sink, source};
 
 /// Every kind.
-pub(crate) const KINDS: Kinds =
-    Kinds { sources: &[source::hls::HLS], buffers: BUFFERS, sinks: &[sink::hls::HLS], layers: LAYERS };
+pub(crate) const KINDS: Kinds = Kinds {
+    sources: &[source::hls::HLS, source::file::FILE],
+    buffers: BUFFERS,
+    sinks: &[sink::hls::HLS],
+    layers: LAYERS,
+};

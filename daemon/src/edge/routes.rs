@@ -33,7 +33,7 @@ pub(crate) struct Routes {
 impl Routes {
     /// Mounts a sink on `path` and everything below it. The deepest mount wins. One that stands on the same path
     /// already is replaced: a plan has no two.
-    pub(crate) fn prefix(
+    pub(crate) fn mount(
         &mut self,
         path: &str,
         (pipeline, sink, service): (Arc<str>, Arc<str>, Serving),
@@ -71,9 +71,9 @@ mod tests {
         let metrics = testing::metrics();
         let mut routes = Routes::default();
         let service = || testing::text("");
-        routes.prefix("/live/news", ("news".into(), "hls".into(), service()), &metrics);
-        routes.prefix("/live/news/deep", ("deep".into(), "hls".into(), service()), &metrics);
-        routes.prefix("/live/news.ts", ("ts".into(), "mpegts".into(), service()), &metrics);
+        routes.mount("/live/news", ("news".into(), "hls".into(), service()), &metrics);
+        routes.mount("/live/news/deep", ("deep".into(), "hls".into(), service()), &metrics);
+        routes.mount("/live/news.ts", ("ts".into(), "mpegts".into(), service()), &metrics);
         for (path, pipeline) in [
             ("/live/news", Some("news")),
             ("/live/news/", Some("news")),
@@ -97,7 +97,7 @@ mod tests {
     fn a_mount_at_the_root_answers_everything_else() {
         let metrics = testing::metrics();
         let mut routes = Routes::default();
-        routes.prefix("/", ("all".into(), "hls".into(), testing::text("")), &metrics);
+        routes.mount("/", ("all".into(), "hls".into(), testing::text("")), &metrics);
         let target = Target::new("/x/y").unwrap();
         let (mount, length) = routes.find(&target).unwrap();
         assert_eq!((&*mount.pipeline, target.behind(length)), ("all", ("x/y", false)));

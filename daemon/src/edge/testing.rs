@@ -60,6 +60,6 @@ impl Running {
 /// A table with one sink at `/live/news`.
 pub(super) fn table(metrics: &EdgeMetrics, pipeline: &str, service: Serving) -> Routes {
     let mut routes = Routes::default();
-    routes.prefix("/live/news", (pipeline.into(), "hls".into(), service), metrics);
+    routes.mount("/live/news", (pipeline.into(), "hls".into(), service), metrics);
     routes
 }

@@ -194,7 +194,7 @@ impl Reloader {
         }
         self.listeners.extend(prepared.listeners);
         for part in [ServerPart::Admin, ServerPart::StateDir].iter().filter(|part| parts.contains(part)) {
-            tracing::warn!(node = part.word(), "this takes effect with a restart only");
+            tracing::warn!(node = part.word(), "an address or directory takes effect with a restart only");
         }
     }
 
@@ -208,7 +208,7 @@ impl Reloader {
         let mut routes = Routes::default();
         for (pipeline, mount) in self.parts.fleet.mounts() {
             let target = (pipeline.clone(), mount.stage.clone(), mount.service.clone());
-            routes.prefix(&mount.path, target, &self.parts.edge_metrics);
+            routes.mount(&mount.path, target, &self.parts.edge_metrics);
         }
         self.parts.routes.store(Arc::new(routes));
     }
@@ -269,6 +269,7 @@ impl Reloader {
     pub(crate) async fn drain(mut self) {
         self.parts.board.set_draining();
         self.listeners.clear();
+        tracing::info!(connections = self.parts.edge.connections(), within = ?self.good.plan.server.drain, "draining");
         let cut = self.parts.edge.drain(self.good.plan.server.drain).await;
         if cut > 0 {
             tracing::warn!(connections = cut, "cut at the end of the drain time");

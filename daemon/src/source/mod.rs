@@ -1,3 +1,4 @@
 //! Source kinds: where media comes from.
 
+pub(crate) mod file;
 pub(crate) mod hls;

@@ -86,7 +86,10 @@ impl Configured for Retry {
 
 impl LayerSpec for Retry {
     fn wrap_upstream(&self, inner: Upstream, context: &LayerContext) -> Upstream {
-        #[expect(clippy::cast_possible_truncation, reason = "a part from 0 to 1, of which a few digits matter")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a part from 0 to 1, of which a few digits matter"
+        )]
         let budget = TpsBudget::new(BUDGET_WINDOW, BUDGET_FLOOR, self.budget as f32);
         BoxCloneSyncService::new(self.around(inner, Rule::Origin(Arc::new(budget)), context))
     }

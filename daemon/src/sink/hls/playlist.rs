@@ -71,7 +71,8 @@ const FIRST_SEGMENTS: usize = 3;
 
 fn render(snapshot: &Snapshot, set: &RenditionSet, epoch: &str, window: usize) -> Result<Rendered, Fault> {
     let segments = &snapshot.segments;
-    if segments.len() < FIRST_SEGMENTS && !(snapshot.ended && !segments.is_empty()) {
+    let needed = if snapshot.ended { 1 } else { FIRST_SEGMENTS };
+    if segments.len() < needed {
         return Err(Fault::new(FaultKind::Starting).after(Duration::from_secs(1)));
     }
     let options = MediaOptions {

@@ -74,7 +74,7 @@ impl Choice {
             playlist.alternatives.iter().filter(|alternative| is_used(alternative, &variants)).collect();
         let has_url = |group: &Option<String>, media_type: &str| {
             let member = |a: &&Alternative| a.media_type == media_type && Some(&a.group) == group.as_ref();
-            group.clone().filter(|_| alternatives.iter().any(|a| member(a)))
+            group.clone().filter(|_| alternatives.iter().any(member))
         };
         let alone = variants.len() == 1 && alternatives.is_empty();
         let mut chosen = Vec::new();

@@ -19,6 +19,7 @@ use sluice_core::conf::{HttpUrl, Node, Secret, Shown, show_url};
 use sluice_core::pipeline::{Source, SourceContext};
 use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, SourceKind, SourceSpec};
 
+use crate::client::HostRule;
 use choose::Choice;
 use run::Run;
 
@@ -77,11 +78,29 @@ fn decode(node: &Node<'_>) -> Option<Box<dyn SourceSpec>> {
     let url = node.argument::<HttpUrl>("URL");
     let choice = node.child("variant").map_or(Some(Choice::Highest), |variant| Choice::decode(&variant));
     let headers: Vec<_> = node.children("header").iter().map(decode_header).collect();
-    let allow_hosts =
-        node.child("allow-hosts").map(|hosts| hosts.arguments::<String>("HOST")).unwrap_or_default();
+    let allow_hosts = node.child("allow-hosts").map_or(Some(Vec::new()), |hosts| decode_hosts(&hosts));
     let parallel = node.child("parallel").map_or(Some(3), |parallel| parallel.argument_within("N", 1..=16));
     let headers = headers.into_iter().collect::<Option<Vec<_>>>();
-    Some(Box::new(Hls { url: url?, choice: choice?, headers: headers?, allow_hosts, parallel: parallel? }))
+    Some(Box::new(Hls {
+        url: url?,
+        choice: choice?,
+        headers: headers?,
+        allow_hosts: allow_hosts?,
+        parallel: parallel?,
+    }))
+}
+
+fn decode_hosts(node: &Node<'_>) -> Option<Vec<String>> {
+    let hosts = node.arguments::<String>("HOST");
+    let mut plain = true;
+    for (at, host) in hosts.iter().enumerate() {
+        if host.parse::<HostRule>().is_err() {
+            let help = "a name as \"cdn.example\", a domain as \"*.cdn.example\", an address or a network as \"10.0.0.0/8\"";
+            node.problem_at_argument(at, "this is no host", help);
+            plain = false;
+        }
+    }
+    plain.then_some(hosts)
 }
 
 fn decode_header(node: &Node<'_>) -> Option<(HeaderName, Secret)> {

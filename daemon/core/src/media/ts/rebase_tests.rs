@@ -46,6 +46,14 @@ fn rounds_become_one_time_line_even_over_the_wrap() {
 }
 
 #[test]
+fn the_last_audio_packet_plays_as_long_as_its_bytes_tell() {
+    let clock =
+        |bytes| Clock { last: 0.into(), step_90khz: 900, span_90khz: 9000, bytes, bytes_before: 8000 };
+    let rests = [0, 100, 400, 8000].map(|bytes| clock(bytes).rest_90khz());
+    assert_eq!(rests, [0, 126, 506, 900]);
+}
+
+#[test]
 fn what_the_input_lost_stays_lost_in_the_counters() {
     let stream = Shape::default().build();
     let broken = [&stream[..188 * 30], &stream[188 * 33..]].concat();

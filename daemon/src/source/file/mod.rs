@@ -1,0 +1,82 @@
+//! The source kind `file`: plays a transport stream from a file as live.
+
+mod play;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kdl::KdlNode;
+use sluice_core::conf::{Node, Shown};
+use sluice_core::pipeline::{Source, SourceContext};
+use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, SourceKind, SourceSpec};
+
+use play::Player;
+
+const SEGMENT: Duration = Duration::from_secs(2);
+
+/// The kind.
+pub(crate) const FILE: SourceKind = SourceKind {
+    doc: Doc {
+        name: "file",
+        about: "Plays a transport stream from a file at real time, over and over on one time line without a seam.",
+        example: r#"source "file" "media/slate.ts" loop=#true segment="2s""#,
+        entries: &[
+            Entry {
+                form: "PATH",
+                about: "An MPEG transport stream; a relative path starts at the daemon's working directory.",
+                default: "",
+            },
+            Entry {
+                form: "loop=#true",
+                about: "Whether the file starts anew at its end. #false plays it once, and the playlists end.",
+                default: "#true",
+            },
+            Entry {
+                form: "segment=\"2s\"",
+                about: "The length of segments, 500ms to 30s; each ends at the first keyframe behind it.",
+                default: "2s",
+            },
+        ],
+    },
+    gives: Goods::Live,
+    exchanges: false,
+    decode,
+};
+
+/// A configured `file` source.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct File {
+    path: PathBuf,
+    is_looped: bool,
+    segment: Duration,
+}
+
+fn decode(node: &Node<'_>) -> Option<Box<dyn SourceSpec>> {
+    let path = node.argument::<PathBuf>("PATH");
+    let is_looped = node.property::<bool>("loop").unwrap_or(true);
+    let segment = node.property_within("segment", Duration::from_millis(500)..=Duration::from_secs(30));
+    Some(Box::new(File { path: path?, is_looped, segment: segment.unwrap_or(SEGMENT) }))
+}
+
+impl Configured for File {
+    fn kind(&self) -> &'static str {
+        "file"
+    }
+
+    fn show(&self, _: Reveal) -> KdlNode {
+        let shown = Shown::new("source").argument("file").argument(self.path.as_path());
+        shown.property("loop", self.is_looped).property("segment", self.segment).into()
+    }
+
+    fn files(&self) -> Vec<(PathBuf, &'static str)> {
+        vec![(self.path.clone(), "the transport stream")]
+    }
+}
+
+impl SourceSpec for File {
+    fn build(&self, context: SourceContext) -> Box<dyn Source> {
+        Box::new(Player::new(self.clone(), context.feed))
+    }
+}
