@@ -90,9 +90,9 @@ async fn an_admin_beyond_loopback_needs_a_token() {
 async fn the_command_line_reads_the_api() {
     let stage = Stage::new("").await;
     let admin = format!("http://{}", stage.sluice.admin);
-    let output = stage.sluice.setup().command(&["status", "--admin", &admin]).output().await.unwrap();
+    let output = stage.sluice.setup().output(&["status", "--admin", &admin]).await;
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && text.contains("news") && text.contains("live"), "{text}");
-    let output = stage.sluice.setup().command(&["reload", "--admin", &admin]).output().await.unwrap();
+    let output = stage.sluice.setup().output(&["reload", "--admin", &admin]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -13,11 +13,12 @@ const CORE: &[&[&str]] = &[
 ];
 
 /// Files that stand above their module: a spec builds itself, so it names what it is built into.
-const ABOVE: &[&str] = &["stage/spec.rs", "stage/mod.rs"];
+/// A retry on a sink waits for its pipeline's state.
+const ABOVE: &[&str] = &["stage/spec.rs", "stage/mod.rs", "middleware/retry.rs"];
 
 /// The modules of the daemon by rank: adapters, the table of them, what drives them, what puts all together.
 const DAEMON: &[&[&str]] = &[
-    &["buffer", "client", "edge", "ledger", "sink", "source", "telemetry"],
+    &["buffer", "client", "edge", "ledger", "sink", "source", "state_dir", "telemetry"],
     &["kinds"],
     &["api", "reload"],
     &["app", "cli", "main"],
@@ -98,6 +99,7 @@ fn edges(root: &Path) -> Vec<Edge> {
 
 /// The top modules that a file names, by `crate::` or by enough `super::`.
 fn names(file: &str, text: &str) -> BTreeSet<String> {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let depth = file.split('/').count() - usize::from(file.ends_with("mod.rs"));
     let to_the_root = "super::".repeat(depth);
     let mut names = BTreeSet::new();
@@ -139,6 +141,17 @@ fn head(text: &str) -> String {
     text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
 }
 
+/// The files that only tests are made of, as declared in `file`.
+fn modules_for_tests(file: &str, text: &str) -> Vec<String> {
+    let directory = file.trim_end_matches("mod.rs").trim_end_matches("lib.rs").trim_end_matches(".rs");
+    let directory = directory.trim_end_matches('/');
+    let declared = text.split("#[cfg(test)]\n").skip(1).filter_map(|rest| {
+        let line = rest.lines().next()?;
+        line.trim_start_matches("pub(crate) ").strip_prefix("mod ")?.strip_suffix(';')
+    });
+    declared.map(|name| format!("{directory}/{name}.rs").trim_start_matches('/').to_owned()).collect()
+}
+
 /// Every source file below `root` with its text, without tests.
 fn sources(root: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -151,11 +164,13 @@ fn sources(root: &Path) -> Vec<(String, String)> {
                 directories.push(path);
             } else if file.ends_with(".rs") && !file.ends_with("tests.rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-                found.push((file, code.to_owned()));
+                found.push((file, text));
             }
         }
     }
+    let for_tests: Vec<String> =
+        found.iter().flat_map(|(file, text)| modules_for_tests(file, text)).collect();
+    found.retain(|(file, _)| !for_tests.contains(file));
     found.sort();
     found
 }

@@ -47,7 +47,7 @@ async fn every_block_of_kdl_in_the_documents_passes_check() {
         for (line, block) in blocks(&document) {
             count += 1;
             let setup = setup().file("block.kdl", &block);
-            let output = setup.command(&["check", "conf.d"]).output().await.unwrap();
+            let output = setup.output(&["check", "conf.d"]).await;
             let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
             assert!(output.status.success(), "{}:{line}\n{block}\n{said}", document.display());
         }
@@ -58,14 +58,14 @@ async fn every_block_of_kdl_in_the_documents_passes_check() {
 #[tokio::test]
 async fn the_example_of_every_kind_passes_check() {
     let setup = setup();
-    let output = setup.command(&["kinds"]).output().await.unwrap();
+    let output = setup.output(&["kinds"]).await;
     assert!(output.status.success());
     let kinds = String::from_utf8(output.stdout).unwrap();
     for kind in
         ["hls", "file", "memory", "rate-limit", "concurrency", "timeout", "retry", "cache", "circuit-breaker"]
     {
         assert!(kinds.contains(kind), "{kind} is missing in {kinds}");
-        let output = setup.command(&["kinds", kind]).output().await.unwrap();
+        let output = setup.output(&["kinds", kind]).await;
         assert!(output.status.success() && !output.stdout.is_empty(), "{kind}");
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use http::Method;
 use nix::sys::signal::Signal;
-use sluice_harness::{Pace, Viewer, eventually, within};
+use sluice_harness::origin::Live;
+use sluice_harness::{Connection, Listing, Pace, Version, Viewer, eventually, within};
 
 use super::{SOON, Stage, relay, setup};
 
@@ -30,7 +32,7 @@ async fn every_problem_of_every_file_is_named_and_the_exit_status_is_78() {
     for words in ["a.kdl", "sauce", "b.kdl", "window"] {
         assert!(log.contains(words), "{words} is missing in {log}");
     }
-    let output = setup.command(&["check", "--format", "json", "conf.d"]).output().await.unwrap();
+    let output = setup.output(&["check", "--format", "json", "conf.d"]).await;
     assert_eq!(output.status.code(), Some(EX_CONFIG));
     let problems: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(problems.to_string().contains("sauce"), "{problems}");
@@ -38,19 +40,16 @@ async fn every_problem_of_every_file_is_named_and_the_exit_status_is_78() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_viewers_finish_their_bodies() {
-    let live = sluice_harness::origin::Live::with_size("a", 1_200_000);
+    let live = Live::with_size("a", 1_200_000);
     let mut stage = Stage::with(setup().server("drain \"8s\""), live, "").await;
     let slow = Viewer::new(stage.sluice.viewers, "/live/news/index.m3u8").pace(Pace::Slow(600_000));
     let mut viewing = slow.watch();
     viewing.takes(1, SOON).await;
     // a body is in flight nearly all the time: one lasts two seconds
     stage.sluice.process().signal(Signal::SIGTERM);
-    let admin = stage.sluice.admin;
-    let drains = async || match tokio::net::TcpStream::connect(admin).await {
-        Ok(_) => stage.sluice.log().contains("drain").then_some(()),
-        Err(_) => Some(()),
-    };
-    eventually("the drain shows", SOON, drains).await;
+    let viewers = stage.sluice.viewers;
+    let closed = async || Connection::try_open(viewers, Version::One).await.err();
+    eventually("no new viewers are taken", SOON, closed).await;
     let taken = within("the viewer's end", SOON, viewing.stop()).await;
     let whole = taken.segments[0].bytes.len();
     assert!(taken.segments.iter().all(|segment| segment.bytes.len() == whole));
@@ -60,19 +59,20 @@ async fn sigterm_lets_viewers_finish_their_bodies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once() {
-    let live = sluice_harness::origin::Live::with_size("a", 4_000_000);
+    let live = Live::with_size("a", 12 << 20);
     let mut stage = Stage::with(setup().server("drain \"60s\""), live, "").await;
-    let mut viewing = Viewer::new(stage.sluice.viewers, "/live/news/index.m3u8").watch();
-    viewing.takes(1, SOON).await;
-    let slow = Viewer::new(stage.sluice.viewers, "/live/news/index.m3u8").pace(Pace::Slow(20_000)).watch();
-    let asked = stage.sluice.metrics().await;
-    assert!(asked.has("sluice_viewers", &[("pipeline", "news")]));
+    let listing = Listing::read(&stage.sluice.get("/live/news/index.m3u8").await.text());
+    let path = format!("/live/news/{}", listing.entries.last().unwrap().uri);
+    let mut idle = Connection::open_narrow(stage.sluice.viewers, Version::One).await.unwrap();
+    let head = idle.send(Method::GET, &path, &[]).await.unwrap();
     stage.sluice.process().signal(Signal::SIGTERM);
-    let heard = async || stage.sluice.log().contains("drain").then_some(());
-    eventually("the first signal is heard", SOON, heard).await;
+    let viewers = stage.sluice.viewers;
+    let closed = async || Connection::try_open(viewers, Version::One).await.err();
+    eventually("no new viewers are taken", SOON, closed).await;
+    assert!(stage.sluice.process().has_ended().is_none(), "the body in flight is not waited for");
     stage.sluice.process().signal(Signal::SIGTERM);
-    stage.sluice.process().ended(Duration::from_secs(5)).await;
-    drop((slow, viewing));
+    stage.sluice.process().ended(Duration::from_secs(2)).await;
+    drop(head);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +86,7 @@ async fn sighup_reads_the_configuration_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viewers_are_served_over_ipv6() {
-    let live = sluice_harness::origin::Live::new("a");
+    let live = Live::new("a");
     let stage = Stage::with(setup().listen("[::1]:0"), live, "").await;
     assert!(stage.sluice.viewers.is_ipv6());
     let mut viewing = Viewer::new(stage.sluice.viewers, "/live/news/index.m3u8").watch();
@@ -109,7 +109,7 @@ async fn what_is_not_there_yet_is_said_to_be_not_yet() {
         ("cluster \"edge\" {\n nats \"nats://10.0.0.1:4222\"\n}", "cluster"),
     ] {
         let setup = setup().file("later.kdl", node);
-        let output = setup.command(&["check", "conf.d"]).output().await.unwrap();
+        let output = setup.output(&["check", "conf.d"]).await;
         assert_eq!(output.status.code(), Some(EX_CONFIG), "{word}");
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8(text).unwrap();

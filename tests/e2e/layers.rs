@@ -86,7 +86,7 @@ async fn a_layer_that_can_have_no_effect_is_a_problem() {
         text.replace("window=12", "window=12 {\n circuit-breaker failures=1 recover=\"1s\"\n }"),
     ] {
         let setup = super::setup().file("news.kdl", &wrong);
-        let output = setup.command(&["check", "conf.d"]).output().await.unwrap();
+        let output = setup.output(&["check", "conf.d"]).await;
         assert_eq!(output.status.code(), Some(78), "{wrong}");
     }
     tokio::time::timeout(Duration::from_secs(5), stage.sluice.wait_for_state("news", "live", SOON))

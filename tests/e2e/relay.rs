@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use sluice_harness::{Encoder, Ladder, Nginx, Protection, Sluice, Taken, Viewer, play_with_ffmpeg, probe};
+use sluice_harness::{Encoder, Ladder, Nginx, Protection, Taken, Viewer, play_with_ffmpeg, probe};
 
-use super::{SOON, relay, seconds, setup};
+use super::{relay, seconds, serves, setup};
 
 /// The longest step between two video frames at 25 a second, with room for the clock of 90 kHz.
 const FRAME_SECONDS: f64 = 0.041;
@@ -20,7 +20,7 @@ async fn a_transport_stream_goes_through_unchanged_and_plays_a_minute_without_a_
 async fn fragmented_mp4_goes_through_unchanged_with_its_initialization_section() {
     let encoder = Encoder::start(Ladder::FragmentedMp4).await;
     let taken = goes_through(&encoder, 1, seconds(20)).await;
-    let init = encoder.clear("init.mp4");
+    let init = encoder.clear("init.mp4").unwrap();
     assert!(taken[0].segments.iter().all(|segment| segment.init.as_ref().is_some_and(|own| *own == init)));
 }
 
@@ -41,8 +41,7 @@ async fn goes_through(encoder: &Encoder, renditions: usize, length: Duration) ->
     let nginx = Nginx::serving(encoder.directory()).await;
     let text = relay("news", &nginx.url("/index.m3u8"), "variant \"all\"");
     let sluice = setup().file("news.kdl", &text).start().await;
-    sluice.wait_for_state("news", "live", SOON).await;
-    served(&sluice).await;
+    serves(&sluice, "/live/news/index.m3u8").await;
     let viewer = Viewer::new(sluice.viewers, "/live/news/index.m3u8");
     let viewers = viewer.renditions().await;
     assert_eq!(viewers.len(), renditions);
@@ -52,7 +51,8 @@ async fn goes_through(encoder: &Encoder, renditions: usize, length: Duration) ->
     let (complaints, streams) = probe(&url).await;
     assert_eq!(complaints, "", "ffprobe found {streams}");
     let playback = play_with_ffmpeg(&url, length).await;
-    assert_eq!(playback.complaints, "");
+    let complaints = playback.complaints.lines().filter(|line| !is_habit(line)).collect::<Vec<_>>();
+    assert_eq!(complaints, [""; 0]);
     for stream in [0, 1] {
         let (lasted, step) = (playback.length(stream), playback.longest_step(stream));
         assert!(lasted > length.as_secs_f64() - 1.0, "stream {stream} lasted {lasted} s");
@@ -70,10 +70,10 @@ async fn goes_through(encoder: &Encoder, renditions: usize, length: Duration) ->
     all
 }
 
-/// Waits until there is something to play.
-async fn served(sluice: &Sluice) {
-    let answers = async || sluice.get("/live/news/index.m3u8").await.status.is_success().then_some(());
-    sluice_harness::eventually("a playlist", SOON, answers).await;
+/// Whether ffmpeg says so of every fragmented MP4, straight from nginx too: it reads the initialization section
+/// again after each reload of the playlist.
+fn is_habit(line: &str) -> bool {
+    line.contains("Found duplicated MOOV Atom") || line.contains("Last message repeated")
 }
 
 /// Asserts that every segment equals a file of the encoder, each the successor of the one before.
@@ -88,9 +88,9 @@ fn assert_unchanged(encoder: &Encoder, taken: &Taken) {
         }
     }
     let mut known = HashMap::new();
-    for (begin, mut files) in series {
-        files.pop_last(); // still being written
-        known.extend(files.into_iter().map(|(number, name)| (encoder.clear(&name), (begin.clone(), number))));
+    for (begin, files) in &series {
+        let clear = files.iter().filter_map(|(number, name)| Some((encoder.clear(name)?, (begin, *number))));
+        known.extend(clear);
     }
     let places: Vec<_> = taken
         .segments
@@ -103,7 +103,7 @@ fn assert_unchanged(encoder: &Encoder, taken: &Taken) {
         })
         .collect();
     for pair in places.windows(2) {
-        assert_eq!((&pair[0].0, pair[0].1 + 1), (&pair[1].0, pair[1].1), "the order of {places:?}");
+        assert_eq!((pair[0].0, pair[0].1 + 1), *pair[1], "the order of {places:?}");
     }
     assert!(places.len() >= 5, "only {} segments were taken", places.len());
 }

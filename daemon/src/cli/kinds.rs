@@ -8,6 +8,9 @@ use sluice_core::stage::{Doc, Kinds, Place};
 
 use super::{USAGE, complain, print};
 
+/// The width of what is printed, in characters.
+const WIDTH: u16 = 110;
+
 /// Lists every kind, or explains one: 0, or 2 where there is no such kind.
 pub(super) fn kinds(kinds: &Kinds, name: Option<&str>) -> ExitCode {
     let Some(name) = name else { return print(&list(kinds), 0) };
@@ -28,7 +31,7 @@ fn list(kinds: &Kinds) -> String {
     for (family, doc) in kinds.docs() {
         table.add_row([family, doc.name, doc.about]);
     }
-    lines(&table)
+    lines(&mut table)
 }
 
 fn explain(family: &str, doc: &Doc, kinds: &Kinds) -> String {
@@ -41,7 +44,7 @@ fn explain(family: &str, doc: &Doc, kinds: &Kinds) -> String {
         };
         entries.add_row([format!("  {}", entry.form), entry.about.to_owned(), default]);
     }
-    text.push_str(&lines(&entries));
+    text.push_str(&lines(&mut entries));
     text.push_str(&flow(family, doc, kinds));
     let example = doc.example.lines().map(|line| format!("  {line}\n"));
     text.push_str("\nExample:\n");
@@ -69,18 +72,21 @@ fn flow(family: &str, doc: &Doc, kinds: &Kinds) -> String {
             };
             meanings.add_row([format!("  on a {word}"), meaning]);
         }
-        format!("\n{}", lines(&meanings))
+        format!("\n{}", lines(&mut meanings))
     });
     [gives, holds, takes, means].into_iter().flatten().collect()
 }
 
 fn table() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
     table
 }
 
-fn lines(table: &Table) -> String {
+fn lines(table: &mut Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
@@ -103,6 +109,10 @@ mod tests {
             text.contains(doc.about) && text.contains("Gives live media.") && text.contains("Example:"),
             "{text}"
         );
-        assert_eq!(list(&KINDS).lines().count(), KINDS.docs().count());
+        let listed = list(&KINDS);
+        for (family, doc) in KINDS.docs() {
+            let is_it = |line: &str| line.split_whitespace().take(2).eq([family, doc.name]);
+            assert!(listed.lines().any(is_it), "{family} {} is not in {listed}", doc.name);
+        }
     }
 }

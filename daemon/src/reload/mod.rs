@@ -269,7 +269,7 @@ impl Reloader {
     pub(crate) async fn drain(mut self) {
         self.parts.board.set_draining();
         self.listeners.clear();
-        tracing::info!(connections = self.parts.edge.connections(), within = ?self.good.plan.server.drain, "draining");
+        tracing::info!(within = ?self.good.plan.server.drain, "draining");
         let cut = self.parts.edge.drain(self.good.plan.server.drain).await;
         if cut > 0 {
             tracing::warn!(connections = cut, "cut at the end of the drain time");

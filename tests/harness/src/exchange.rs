@@ -1,5 +1,6 @@
 //! A plain HTTP client: one connection that is seen when it breaks.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -50,17 +51,30 @@ enum Sender {
 
 impl Connection {
     /// Opens a connection.
+    ///
+    /// # Panics
+    /// When nobody listens.
     pub async fn open(address: SocketAddr, version: Version) -> Self {
-        let stream = TcpStream::connect(address).await;
-        Self::over(stream.unwrap_or_else(|error| panic!("{address}: {error}")), version).await
+        Self::try_open(address, version).await.unwrap_or_else(|error| panic!("{address}: {error}"))
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn try_open(address: SocketAddr, version: Version) -> io::Result<Self> {
+        Ok(Self::over(TcpStream::connect(address).await?, version).await)
     }
 
     /// Opens a connection whose receive buffer in the kernel is small, so that a reader who is slow is felt by
     /// the server.
-    pub async fn open_narrow(address: SocketAddr, version: Version) -> Self {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
-        socket.set_recv_buffer_size(16 * 1024).unwrap();
-        Self::over(socket.connect(address).await.unwrap(), version).await
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn open_narrow(address: SocketAddr, version: Version) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_recv_buffer_size(16 * 1024)?;
+        Ok(Self::over(socket.connect(address).await?, version).await)
     }
 
     async fn over(stream: TcpStream, version: Version) -> Self {

@@ -21,7 +21,7 @@ const KEY: [u8; 16] = *b"sixteen byte key";
 pub enum Protection {
     /// They are not.
     Clear,
-    /// AES-128 with the media sequence as IV (RFC 8216, 5.2).
+    /// AES-128 (RFC 8216, 4.3.2.4).
     Aes128,
 }
 
@@ -82,17 +82,16 @@ impl Encoder {
         self.directory.path()
     }
 
-    /// The bytes of a file as they were before any protection. `name` is that of the origin.
-    pub fn clear(&self, name: &str) -> Vec<u8> {
+    /// The bytes of a file as they were before any protection; none while it is being written.
+    pub fn clear(&self, name: &str) -> Option<Vec<u8>> {
         let bytes = std::fs::read(self.directory.path().join(name)).unwrap();
         if self.ladder != Ladder::TransportStream(Protection::Aes128) || !name.starts_with('s') {
-            return bytes;
+            return Some(bytes);
         }
-        let digits: String = name.chars().filter(char::is_ascii_digit).collect();
-        decrypt(&bytes, digits.parse().unwrap())
+        decrypt(&bytes)
     }
 
-    /// The segments and initialization sections that are finished, in order of name.
+    /// The segments and initialization sections, in order of name.
     pub fn files(&self) -> Vec<PathBuf> {
         let all = std::fs::read_dir(self.directory.path()).unwrap().map(|entry| entry.unwrap().path());
         let mut media: Vec<PathBuf> = all
@@ -119,13 +118,11 @@ fn transport_stream(command: &mut Command, directory: &Path, protection: Protect
     command.args(words("-b:v 300k -hls_segment_filename s%05d.ts index.m3u8"));
 }
 
-/// Decrypts a segment of a protected stream.
-///
-/// # Panics
-/// When it was not encrypted with that key and number.
-pub fn decrypt(bytes: &[u8], media_sequence: u128) -> Vec<u8> {
-    let cipher = Decryptor::<Aes128>::new(&KEY.into(), &media_sequence.to_be_bytes().into());
-    cipher.decrypt_padded_vec::<Pkcs7>(bytes).expect("a segment that was encrypted with this key")
+/// Decrypts a segment of a protected stream; none when it is not whole. ffmpeg states the IV of the first
+/// segment, zero, for all.
+pub fn decrypt(bytes: &[u8]) -> Option<Vec<u8>> {
+    let cipher = Decryptor::<Aes128>::new(&KEY.into(), &[0; 16].into());
+    cipher.decrypt_padded_vec::<Pkcs7>(bytes).ok()
 }
 
 fn words(line: &str) -> impl Iterator<Item = &str> {

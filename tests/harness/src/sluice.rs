@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::process::Command;
 use crate::exchange::{Connection, Reply, Version};
 use crate::metrics::Metrics;
 use crate::process::{Ending, Process};
-use crate::wait::eventually;
+use crate::wait::{eventually, within};
 
 /// How long the daemon may take to start, and a reload to be seen.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -78,10 +78,20 @@ impl Setup {
     }
 
     /// A command line of the binary, in its directory.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.current_dir(self.home.path()).args(arguments).kill_on_drop(true);
         command
+    }
+
+    /// Runs the binary in its directory, to its end.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn output(&self, arguments: &[&str]) -> Output {
+        within(&format!("the end of sluice {arguments:?}"), LIMIT, self.command(arguments).output())
+            .await
+            .unwrap()
     }
 
     /// Starts the daemon and waits until it is ready.

@@ -1,6 +1,7 @@
 //! A viewer of our own: follows a media playlist, checks it on every reload, and takes every segment.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ impl Viewer {
 
     /// The viewers of every rendition that the playlist leads to; this one where it is no multivariant playlist.
     pub async fn renditions(&self) -> Vec<Self> {
-        let reply = self.connect().await.get(self.url.path()).await.unwrap();
+        let reply = self.connect().await.unwrap().get(self.url.path()).await.unwrap();
         assert_eq!(reply.status, StatusCode::OK, "{}: {}", self.url, reply.text());
         let broken = check(&reply.text());
         assert!(broken.is_empty(), "{}: {broken:?}", self.url);
@@ -110,9 +111,9 @@ impl Viewer {
         Viewing { stop, count, task }
     }
 
-    async fn connect(&self) -> Connection {
+    async fn connect(&self) -> io::Result<Connection> {
         match self.pace {
-            Pace::Quick => Connection::open(self.address, self.version).await,
+            Pace::Quick => Connection::try_open(self.address, self.version).await,
             Pace::Slow(_) => Connection::open_narrow(self.address, self.version).await,
         }
     }
@@ -170,7 +171,7 @@ impl Eyes {
         mut stopped: watch::Receiver<bool>,
     ) -> Taken {
         let viewer = viewer.renditions().await.remove(0);
-        let connection = viewer.connect().await;
+        let connection = viewer.connect().await.unwrap();
         let (follower, taken) = (Follower::default(), Taken::default());
         let mut eyes = Self { viewer, connection, follower, init: None, next: None, taken };
         while !*stopped.borrow() {
@@ -236,7 +237,10 @@ impl Eyes {
             }
             Err(error) => {
                 self.taken.failures.push(format!("{}: {error}", url.path()));
-                self.connection = self.viewer.connect().await;
+                match self.viewer.connect().await {
+                    Ok(connection) => self.connection = connection,
+                    Err(error) => self.taken.failures.push(format!("connecting again: {error}")),
+                }
             }
         }
         None

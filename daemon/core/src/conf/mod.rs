@@ -10,6 +10,7 @@ mod scope;
 mod show;
 mod unit;
 mod unread;
+mod value;
 
 pub use document::{Document, LARGEST_FILE_BYTES, decode};
 pub use node::Node;

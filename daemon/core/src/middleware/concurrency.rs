@@ -35,7 +35,7 @@ pub const CONCURRENCY: LayerKind = LayerKind {
         }],
     },
     meaning: |place| match place {
-        Place::Source => Ok("exchanges with the origin wait for a free place"),
+        Place::Source => Ok("exchanges with the origin wait for a free place; polls of playlists need none"),
         Place::Sink => Ok("a viewer over the limit gets 503 and Retry-After"),
         Place::MemoryBuffer => Err(WINDOW_IS_MEMORY),
     },
@@ -127,6 +127,9 @@ impl<R: Ask, S: Inner<R>> Service<R> for Limited<S> {
         let mut inner = take_ready(&mut self.inner);
         let gate = self.gate.clone();
         Box::pin(async move {
+            if request.is_urgent() {
+                return inner.call(request).await;
+            }
             let permit = gate.pass().await?;
             Ok(inner.call(request).await?.holding(permit))
         })

@@ -17,7 +17,7 @@ pub use feed::{Feed, Writer};
 pub use fleet::Fleet;
 pub use running::{Mount, Origins, Pipeline};
 pub use shared::{Rendition, RenditionSet, Setup, Shared};
-pub use source::{Source, SourceContext};
+pub use source::{End, Source, SourceContext};
 pub use status::{State, Status};
 pub use viewers::Viewers;
 pub use window::{Bounds, Snapshot, Window};

@@ -36,6 +36,8 @@ pub struct Pipeline {
     shared: Arc<Shared>,
     plan: PipelinePlan,
     origins: Arc<dyn Origins>,
+    /// The innermost service of the source: it keeps its connections and cookies while layers change.
+    client: Upstream,
     upstream: Arc<ArcSwap<Upstream>>,
     version: u32,
     source: JoinHandle<()>,
@@ -50,7 +52,8 @@ impl Pipeline {
     pub fn start(setup: Setup, plan: PipelinePlan, origins: Arc<dyn Origins>) -> Option<Self> {
         let shared = Arc::new(Shared::new(setup, bounds(&plan)));
         let first = plan.sources.first()?;
-        let upstream = Arc::new(ArcSwap::from_pointee(stack(first, &shared, &*origins)));
+        let client = origins.client(&*first.spec);
+        let upstream = Arc::new(ArcSwap::from_pointee(stack(first, &shared, &client)));
         let source = job(first, &shared, &upstream, 1).spawn();
         let watch = tokio::spawn(watch_over(shared.clone()));
         let mounts = mounts(&plan, &shared);
@@ -58,6 +61,7 @@ impl Pipeline {
             shared,
             plan,
             origins,
+            client,
             upstream,
             version: 1,
             source,
@@ -91,7 +95,7 @@ impl Pipeline {
         if before.is_none_or(|before| !before.same_spec(first)) {
             self.switch_source(first);
         } else if before.is_none_or(|before| !before.same_layers(first)) {
-            self.upstream.store(Arc::new(stack(first, &self.shared, &*self.origins)));
+            self.upstream.store(Arc::new(stack(first, &self.shared, &self.client)));
         }
         if !same_sinks(&self.plan.sinks, &plan.sinks) {
             self.mounts = mounts(&plan, &self.shared);
@@ -101,7 +105,8 @@ impl Pipeline {
 
     fn switch_source(&mut self, source: &StagePlan<dyn SourceSpec>) {
         self.version += 1;
-        self.upstream = Arc::new(ArcSwap::from_pointee(stack(source, &self.shared, &*self.origins)));
+        self.client = self.origins.client(&*source.spec);
+        self.upstream = Arc::new(ArcSwap::from_pointee(stack(source, &self.shared, &self.client)));
         let next = job(source, &self.shared, &self.upstream, self.version).spawn();
         self.retiring.retain(|task| !task.is_finished());
         self.retiring.push(std::mem::replace(&mut self.source, next));
@@ -161,12 +166,9 @@ fn stage_name(source: &StagePlan<dyn SourceSpec>) -> Arc<str> {
 }
 
 /// The client inside the layers: the first line of the file is nearest the origin.
-fn stack(source: &StagePlan<dyn SourceSpec>, shared: &Arc<Shared>, origins: &dyn Origins) -> Upstream {
+fn stack(source: &StagePlan<dyn SourceSpec>, shared: &Arc<Shared>, client: &Upstream) -> Upstream {
     let context = context(shared, stage_name(source));
-    source
-        .layers
-        .iter()
-        .fold(origins.client(&*source.spec), |inner, layer| layer.wrap_upstream(inner, &context))
+    source.layers.iter().fold(client.clone(), |inner, layer| layer.wrap_upstream(inner, &context))
 }
 
 fn mounts(plan: &PipelinePlan, shared: &Arc<Shared>) -> Vec<Mount> {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Feed, Shared, SourceContext, State};
+use super::{End, Feed, Shared, SourceContext, State};
 use crate::fault::{Fault, FaultKind};
 use crate::stage::{SourceSpec, Upstream};
 
@@ -58,8 +58,11 @@ impl Job {
                 wait = FIRST_WAIT;
             }
             let pause = match result {
-                Ok(()) => {
+                Ok(end) => {
                     self.shared.set_state(State::Stopped, "the origin ended the stream");
+                    if end == End::ForGood {
+                        return;
+                    }
                     AFTER_END
                 }
                 Err(fault) => {
@@ -72,7 +75,7 @@ impl Job {
         }
     }
 
-    async fn run_once(&self, attempt: u32) -> Result<(), Fault> {
+    async fn run_once(&self, attempt: u32) -> Result<End, Fault> {
         let metrics = self.shared.metrics.source(&self.stage);
         let generation = u64::from(self.version) << 32 | u64::from(attempt);
         let feed = Feed::new(self.shared.clone(), metrics, generation);

@@ -83,7 +83,7 @@ fn media(bytes: usize, era: u64) -> Media {
 }
 
 impl Source for Playing {
-    fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
+    fn run(self: Box<Self>) -> BoxFuture<'static, Result<End, Fault>> {
         async move {
             let specs: Vec<_> = (0..self.renditions).map(spec).collect();
             let writers = self.feed.open(&specs, Duration::from_secs(2), true);
@@ -100,7 +100,7 @@ impl Source for Playing {
                     Act::Hang => std::future::pending().await,
                 }
             }
-            Ok(())
+            Ok(End::ForNow)
         }
         .boxed()
     }

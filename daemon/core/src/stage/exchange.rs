@@ -87,6 +87,10 @@ impl Ask for Exchange {
         Some(self.clone())
     }
 
+    fn is_urgent(&self) -> bool {
+        self.class == Class::Playlist
+    }
+
     fn bound(&mut self, deadlines: Deadlines) {
         self.deadlines = deadlines;
     }

@@ -26,6 +26,12 @@ pub trait Ask: Send + Sized + 'static {
     /// The same request once more; none where sending it twice could do harm.
     fn again(&self) -> Option<Self>;
 
+    /// Whether it must not queue behind the others of its stage, as the poll of a live playlist: it passes a
+    /// `concurrency` limit without a place.
+    fn is_urgent(&self) -> bool {
+        false
+    }
+
     /// Bounds the waits that happen beneath the layers, as connecting and the gap between two frames.
     fn bound(&mut self, deadlines: Deadlines);
 }

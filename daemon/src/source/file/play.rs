@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::media::ts::{Event, Lengths, Probe, Rebase, Segmenter, probe};
 use sluice_core::media::{Container, Media, RenditionSpec, Role};
-use sluice_core::pipeline::{Feed, Source, Writer};
+use sluice_core::pipeline::{End, Feed, Source, Writer};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
@@ -37,7 +37,7 @@ impl Player {
         Self { file, feed }
     }
 
-    async fn play(self) -> Result<(), Fault> {
+    async fn play(self) -> Result<End, Fault> {
         let probe = self.probe().await?;
         let target = probe.longest.max(self.file.segment);
         let mut writers = self.feed.open(&[rendition()], target, probe.independent_segments);
@@ -54,7 +54,7 @@ impl Player {
                 cut.segmenter.finish(&mut cut.events);
                 delivery.deliver(&mut cut.events).await?;
                 self.feed.end();
-                return Ok(());
+                return Ok(End::ForGood);
             }
             if delivery.clock.played == played {
                 return Err(self.unreadable("nothing in it plays"));
@@ -99,7 +99,7 @@ impl Player {
 }
 
 impl Source for Player {
-    fn run(self: Box<Self>) -> BoxFuture<'static, Result<(), Fault>> {
+    fn run(self: Box<Self>) -> BoxFuture<'static, Result<End, Fault>> {
         self.play().boxed()
     }
 }

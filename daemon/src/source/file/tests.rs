@@ -7,7 +7,7 @@ use sluice_core::fault::Fault;
 use sluice_core::media::Segment;
 use sluice_core::media::playlist::render::{self, MediaOptions};
 use sluice_core::metrics::Metrics;
-use sluice_core::pipeline::{Bounds, Feed, Setup, Shared, Snapshot};
+use sluice_core::pipeline::{Bounds, End, Feed, Setup, Shared, Snapshot};
 use sluice_core::port::{Ledger, Numbering};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ fn pipeline() -> Arc<Shared> {
     Arc::new(Shared::new(setup, Bounds { segments: 1000, bytes: 1 << 30 }))
 }
 
-fn start(shared: &Arc<Shared>, path: impl Into<PathBuf>, is_looped: bool) -> JoinHandle<Result<(), Fault>> {
+fn start(shared: &Arc<Shared>, path: impl Into<PathBuf>, is_looped: bool) -> JoinHandle<Result<End, Fault>> {
     let file = File { path: path.into(), is_looped, segment: SEGMENT };
     let feed = Feed::new(shared.clone(), shared.metrics.source("source 1 file"), 1);
     tokio::spawn(Box::new(Player::new(file, feed)).run())

@@ -40,7 +40,7 @@ pub(super) struct Cursor {
 }
 
 /// Where the first entries to take begin: far enough from the end for [`START_SPAN`] and three target durations.
-pub(super) fn live_edge(playlist: &MediaPlaylist) -> usize {
+fn live_edge(playlist: &MediaPlaylist) -> usize {
     let wanted = START_SPAN.max(3 * playlist.target_duration);
     let mut span = Duration::ZERO;
     let mut at = playlist.entries.len();
@@ -49,6 +49,12 @@ pub(super) fn live_edge(playlist: &MediaPlaylist) -> usize {
         span += playlist.entries[at].duration;
     }
     at
+}
+
+/// The number of the entry to start with: a live stream starts near its edge, one that has ended at its beginning.
+pub(super) fn start_at(playlist: &MediaPlaylist) -> u64 {
+    let at = if playlist.ended { 0 } else { live_edge(playlist) };
+    playlist.entries.get(at).map_or(playlist.media_sequence, |entry| entry.sequence)
 }
 
 impl Cursor {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
-use sluice_core::fault::Fault;
+use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::media::playlist::{self, Playlist, Variables};
 use sluice_core::stage::{Answer, ByteRange, Class, Deadlines, Exchange, Freshness, Provenance, Upstream};
 use tower::ServiceExt;
@@ -67,6 +67,9 @@ impl Origin {
         range: Option<ByteRange>,
         validators: HeaderMap,
     ) -> Result<Answer, Fault> {
+        if self.operator_url.scheme() == "https" && url.scheme() != "https" {
+            return Err(Fault::new(FaultKind::Forbidden("plain http behind an https playlist".into())));
+        }
         let own = url.host() == self.operator_url.host();
         let exchange = Exchange {
             url: url.clone(),

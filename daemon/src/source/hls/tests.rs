@@ -11,7 +11,7 @@ use sluice_core::event::Events;
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::media::Segment;
 use sluice_core::metrics::Metrics;
-use sluice_core::pipeline::{Bounds, Feed, Setup, Shared, SourceContext};
+use sluice_core::pipeline::{Bounds, End, Feed, Setup, Shared, SourceContext};
 use sluice_core::port::{Ledger, Numbering};
 use sluice_core::stage::{Answer, Exchange, Freshness, SourceSpec};
 use tokio::task::JoinHandle;
@@ -113,7 +113,7 @@ impl Ledger for NoLedger {
 
 struct Running {
     shared: Arc<Shared>,
-    task: JoinHandle<Result<(), Fault>>,
+    task: JoinHandle<Result<End, Fault>>,
 }
 
 impl Drop for Running {
@@ -356,7 +356,7 @@ async fn a_stream_that_has_ended_is_played_in_real_time_and_ends() {
     assert_eq!(running.segments(0).len(), 4, "three target durations ahead, and the one that plays");
     seconds(10).await;
     assert_eq!(running.segments(0).len(), 9);
-    (&mut running.task).await.unwrap().unwrap();
+    assert_eq!((&mut running.task).await.unwrap().unwrap(), End::ForNow);
     assert_eq!(running.segments(0).len(), 20);
     assert!(running.shared.renditions().unwrap().renditions[0].window.snapshot().ended);
 }
@@ -371,4 +371,27 @@ async fn encryption_that_is_not_supported_is_a_named_fault_and_never_garbage() {
     let fault = (&mut running.task).await.unwrap().unwrap_err();
     assert!(fault.to_string().contains("SAMPLE-AES"), "{fault}");
     assert!(running.shared.renditions().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rendition_that_is_away_at_the_start_does_not_keep_the_others_waiting() {
+    let origin = Scripted::default();
+    origin.text("/index.m3u8", LADDER);
+    live(&origin, "/a.m3u8", "a", 20, 0..0);
+    live(&origin, "/b.m3u8", "b", 20, 0..5);
+    live(&origin, "/c.m3u8", "c", 20, 0..0);
+    let running = start(&origin);
+    seconds(2).await;
+    assert!(running.segments(0).len() >= 5 && running.segments(1).is_empty());
+    seconds(30).await;
+    let numbers = running.numbers(1);
+    assert!(numbers.len() > 8 && numbers.iter().all(Option::is_some), "{numbers:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ladder_without_any_playlist_is_a_fault_that_says_why() {
+    let origin = Scripted::default();
+    origin.text("/index.m3u8", LADDER);
+    let fault = (&mut start(&origin).task).await.unwrap().unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Status(StatusCode::NOT_FOUND));
 }

@@ -12,6 +12,9 @@ use http_body_util::StreamBody;
 /// The unit in which long bodies are made.
 const CHUNK: usize = 64 * 1024;
 
+/// How long the bytes before a cut have to leave.
+const FLUSH: Duration = Duration::from_millis(50);
+
 /// What the origin answers.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -138,7 +141,11 @@ impl Content {
             Self::Whole(bytes) => stream::iter([frame(bytes)]).boxed(),
             Self::Stalled(bytes, _) => stream::iter([frame(bytes)]).chain(stream::pending()).boxed(),
             Self::Truncated(bytes, _) => {
-                stream::iter([frame(bytes), Err(io::Error::other("as the test asks"))]).boxed()
+                let cut = async {
+                    tokio::time::sleep(FLUSH).await;
+                    Err(io::Error::other("as the test asks"))
+                };
+                stream::iter([frame(bytes)]).chain(stream::once(cut)).boxed()
             }
             Self::Zeroes(total) => stream::unfold(total, move |left| {
                 let size = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
