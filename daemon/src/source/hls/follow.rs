@@ -15,7 +15,7 @@ use sluice_core::pipeline::{Feed, Writer};
 use tokio::time::{Instant, MissedTickBehavior};
 use url::Url;
 
-use super::cursor::{Cursor, Step, start_at};
+use super::cursor::{Cursor, Start, Step, start_at};
 use super::fetch::{Fetched, Fetcher, unsupported};
 use super::ladder::Ladder;
 use super::origin::{Origin, Polled};
@@ -173,7 +173,8 @@ impl Follower {
         if let Some(oldest) = playlist.entries.first() {
             progress.fetcher.oldest.send_replace(oldest.sequence);
         }
-        let cursor = self.cursor.get_or_insert_with(|| Cursor::new(start_at(playlist), self.era_zero));
+        let cursor =
+            self.cursor.get_or_insert_with(|| Cursor::new(start_at(playlist, Start::Fresh), self.era_zero));
         let steps = cursor.advance(playlist, Instant::now());
         if !steps.is_empty() {
             progress.changed = Instant::now();

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Hls;
 use super::choose::Chosen;
-use super::cursor::{Cursor, start_at};
+use super::cursor::{Cursor, Start, start_at};
 use super::fetch::object_name;
 use super::follow::Follower;
 use super::ladder::Ladder;
@@ -156,7 +156,11 @@ fn starts(writers: &[Writer], loaded: &[Loaded]) -> Starts {
     let resumed = resumes.is_some();
     let numbers: Vec<Option<u64>> = match resumes {
         Some(numbers) => numbers.into_iter().map(Some).collect(),
-        None => loaded.iter().map(|loaded| loaded.playlist.as_ref().map(start_at)).collect(),
+        None => {
+            let fresh = writers.iter().all(|writer| writer.last_container().is_none());
+            let start = if fresh { Start::Fresh } else { Start::Joining };
+            loaded.iter().map(|loaded| Some(start_at(loaded.playlist.as_ref()?, start))).collect()
+        }
     };
     let eras = loaded.iter().zip(&numbers).filter_map(|(loaded, number)| {
         // era 0 is that of the newest segment in the window, where the source goes on behind it
