@@ -76,6 +76,8 @@ impl Run {
                 parallel: self.hls.parallel,
                 container,
                 paced_from,
+                era_shift: 0,
+                last_era: 0,
             };
             follower.follow(loaded.playlist, loaded.validators)
         });
