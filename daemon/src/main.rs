@@ -5,6 +5,7 @@ mod app;
 mod cli;
 mod client;
 mod edge;
+mod files;
 mod kinds;
 mod ledger;
 mod reload;

@@ -13,11 +13,12 @@ const CORE: &[&[&str]] = &[
 ];
 
 /// Files that stand above their module: a spec builds itself, so it names what it is built into.
-const ABOVE: &[&str] = &["stage/spec.rs", "stage/mod.rs"];
+/// A retry on a sink waits for its pipeline's state.
+const ABOVE: &[&str] = &["stage/spec.rs", "stage/mod.rs", "middleware/retry.rs"];
 
 /// The modules of the daemon by rank: adapters, the table of them, what drives them, what puts all together.
 const DAEMON: &[&[&str]] = &[
-    &["buffer", "client", "edge", "ledger", "sink", "source", "state_dir", "telemetry"],
+    &["buffer", "client", "edge", "files", "ledger", "sink", "source", "state_dir", "telemetry"],
     &["kinds"],
     &["api", "reload"],
     &["app", "cli", "main"],

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sluice_harness::origin::{Answer, Live, Origin};
 use sluice_harness::{Sluice, Viewer};
 
-use super::{SOON, relay, setup};
+use super::{SOON, relay, serves, setup};
 
 /// A playlist with one segment, three times, under an absolute URI.
 fn leading_to(uri: &str) -> Answer {
@@ -49,7 +49,7 @@ async fn allow_hosts_lets_a_playlist_lead_there() {
     outer.serve("/index.m3u8", Answer::redirect(&inner.url("/news/index.m3u8")));
     let text = relay("news", &outer.url("/index.m3u8"), "allow-hosts \"127.0.0.2\"");
     let sluice = setup().file("news.kdl", &text).start().await;
-    sluice.wait_for_state("news", "live", SOON).await;
+    serves(&sluice, "/live/news/index.m3u8").await;
     let mut viewing = Viewer::new(sluice.viewers, "/live/news/index.m3u8").watch();
     viewing.takes(3, SOON).await;
     viewing.stop().await.assert_whole();
@@ -63,7 +63,7 @@ async fn what_the_operator_sends_to_the_origin_goes_to_no_other_host() {
     outer.serve("/index.m3u8", Answer::redirect(&inner.url("/news/index.m3u8")));
     let lines = "allow-hosts \"127.0.0.2\"\nheader \"Authorization\" \"Bearer secret\"\nheader \"User-Agent\" \"box\"";
     let sluice = setup().file("news.kdl", &relay("news", &outer.url("/index.m3u8"), lines)).start().await;
-    sluice.wait_for_state("news", "live", SOON).await;
+    serves(&sluice, "/live/news/index.m3u8").await;
     let header = |asked: &sluice_harness::origin::Asked, name: &str| {
         asked.headers.get(name).map(|value| value.to_str().unwrap().to_owned())
     };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_harness::origin::{Answer, Live, Origin, Ticking};
-use sluice_harness::{Sluice, Taken, Viewer, Viewing, eventually};
+use sluice_harness::{Sluice, Taken, Viewer, Viewing};
 
-use super::{SOON, relay, setup};
+use super::{SOON, relay, serves, setup};
 
 /// Two variants of one stream.
 struct Two {
@@ -37,11 +37,7 @@ impl Two {
         let ticking = [&high, &low].map(|live| live.ticking(Duration::from_secs(1)));
         let text = relay("news", &origin.url("/index.m3u8"), "variant \"all\"");
         let sluice = setup().file("news.kdl", &text).start().await;
-        let ready = async || {
-            let index = sluice.get("/live/news/index.m3u8").await;
-            index.status.is_success().then_some(())
-        };
-        eventually("the ladder", SOON, ready).await;
+        serves(&sluice, "/live/news/index.m3u8").await;
         Self { origin, high, low, sluice, _ticking: ticking }
     }
 

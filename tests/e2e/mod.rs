@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_harness::origin::{Live, Origin, Ticking};
-use sluice_harness::{Setup, Sluice};
+use sluice_harness::{Setup, Sluice, eventually};
 
 /// How long a change may take until it shows, on a machine that does much else.
 const SOON: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Starts everything and waits until the pipeline is live. `lines` stand within the source.
+    /// Starts everything and waits until the stream is served. `lines` stand within the source.
     async fn new(lines: &str) -> Self {
         Self::with(setup(), Live::new("a"), lines).await
     }
@@ -64,7 +64,7 @@ impl Stage {
         let ticking = live.ticking(Duration::from_secs(1));
         let text = relay("news", &origin.url("/news/index.m3u8"), lines);
         let sluice = setup.file("news.kdl", &text).start().await;
-        sluice.wait_for_state("news", "live", SOON).await;
+        serves(&sluice, "/live/news/index.m3u8").await;
         Self { origin, live, sluice, _ticking: ticking }
     }
 
@@ -78,6 +78,12 @@ impl Stage {
         let labels = [("pipeline", "news"), ("kind", kind)];
         self.sluice.wait_for_metric("sluice_source_faults_total", &labels, before + 1.0, SOON).await;
     }
+}
+
+/// Waits until a path is served.
+async fn serves(sluice: &Sluice, path: &str) {
+    let served = async || sluice.get(path).await.status.is_success().then_some(());
+    eventually(&format!("an answer to {path}"), SOON, served).await;
 }
 
 /// A length of time in seconds: `SLUICE_SECONDS` of the environment, or else `default`.

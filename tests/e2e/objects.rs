@@ -70,7 +70,7 @@ async fn the_origin_sees_few_connections_and_each_segment_once() {
     let stage = Stage::new("").await;
     let labels = [("pipeline", "news")];
     stage.sluice.wait_for_metric("sluice_segments_total", &labels, 12.0, SOON).await;
-    assert!(stage.origin.connections() <= 4, "{} connections", stage.origin.connections());
+    assert!(stage.origin.connections() <= 8, "{} connections", stage.origin.connections());
     let mut paths: Vec<_> = stage.origin.asked("a-").into_iter().map(|asked| asked.path).collect();
     let all = paths.len();
     paths.sort();

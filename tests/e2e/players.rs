@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sluice_harness::{Browser, Setup, Sluice, Viewer, eventually, play_with_ffmpeg, play_with_vlc, probe};
 
-use super::{SOON, setup};
+use super::{SOON, serves, setup};
 
 /// The root of the repository.
 pub(super) fn repository() -> PathBuf {
@@ -51,8 +51,7 @@ fn without_server(text: &str) -> String {
 
 async fn play() -> (Sluice, String) {
     let sluice = demo().start().await;
-    let ready = async || sluice.get("/live/demo/index.m3u8").await.status.is_success().then_some(());
-    eventually("the demo", SOON, ready).await;
+    serves(&sluice, "/live/demo/index.m3u8").await;
     let url = sluice.url("/live/demo/index.m3u8");
     (sluice, url)
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use sluice_harness::{Encoder, Ladder, Nginx, Protection, Sluice, Taken, Viewer, play_with_ffmpeg, probe};
+use sluice_harness::{Encoder, Ladder, Nginx, Protection, Taken, Viewer, play_with_ffmpeg, probe};
 
-use super::{SOON, relay, seconds, setup};
+use super::{relay, seconds, serves, setup};
 
 /// The longest step between two video frames at 25 a second, with room for the clock of 90 kHz.
 const FRAME_SECONDS: f64 = 0.041;
@@ -41,8 +41,7 @@ async fn goes_through(encoder: &Encoder, renditions: usize, length: Duration) ->
     let nginx = Nginx::serving(encoder.directory()).await;
     let text = relay("news", &nginx.url("/index.m3u8"), "variant \"all\"");
     let sluice = setup().file("news.kdl", &text).start().await;
-    sluice.wait_for_state("news", "live", SOON).await;
-    served(&sluice).await;
+    serves(&sluice, "/live/news/index.m3u8").await;
     let viewer = Viewer::new(sluice.viewers, "/live/news/index.m3u8");
     let viewers = viewer.renditions().await;
     assert_eq!(viewers.len(), renditions);
@@ -75,12 +74,6 @@ async fn goes_through(encoder: &Encoder, renditions: usize, length: Duration) ->
 /// again after each reload of the playlist.
 fn is_habit(line: &str) -> bool {
     line.contains("Found duplicated MOOV Atom") || line.contains("Last message repeated")
-}
-
-/// Waits until there is something to play.
-async fn served(sluice: &Sluice) {
-    let answers = async || sluice.get("/live/news/index.m3u8").await.status.is_success().then_some(());
-    sluice_harness::eventually("a playlist", SOON, answers).await;
 }
 
 /// Asserts that every segment equals a file of the encoder, each the successor of the one before.

@@ -2,7 +2,6 @@
 
 mod check;
 mod config;
-pub(crate) mod files;
 mod kinds;
 mod remote;
 mod render;
@@ -15,8 +14,8 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use sluice_core::plan::{Good, Settled, settle};
 
+use crate::files::{self, SystemLookup};
 use crate::kinds::KINDS;
-use files::SystemLookup;
 
 /// The exit code for a command line that cannot be.
 const USAGE: u8 = 2;

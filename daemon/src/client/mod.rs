@@ -33,7 +33,7 @@ use tower::Service;
 
 pub(crate) use body::ClientLimits;
 pub(crate) use connect::system_tls;
-pub(crate) use policy::{HostRule, Policy};
+pub(crate) use policy::Policy;
 
 use connect::{CONNECT_WITHIN, Connector, GuardedResolver, Resolver, system_resolver};
 use credentials::Jar;

@@ -1,63 +1,16 @@
 //! Where an exchange may go, and what it may carry there: decided by who named the host.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use ipnet::IpNet;
+use sluice_core::conf::{HostRule, literal, same_host};
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::stage::Provenance;
 use url::{Host, Origin, Url};
 
 use super::address::is_public;
 use super::credentials::basic;
-
-/// A rule of `allow-hosts`: a host, every host below a domain, or a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum HostRule {
-    /// `cdn.example`, or an address.
-    Exact(Host),
-    /// `*.example.com`: hosts below the domain, not the domain itself. Kept with its leading dot.
-    Below(String),
-    /// `10.0.0.0/8`: addresses, written or resolved to.
-    Network(IpNet),
-}
-
-impl FromStr for HostRule {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "a host (cdn.example), *.example.com, or a network (10.0.0.0/8)";
-        if let Some(domain) = text.strip_prefix("*.") {
-            return match Host::parse(domain) {
-                Ok(Host::Domain(domain)) => Ok(Self::Below(format!(".{domain}"))),
-                _ => Err(EXPECTED),
-            };
-        }
-        if let Ok(network) = text.parse() {
-            return Ok(Self::Network(network));
-        }
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self::Network(address.into()));
-        }
-        Host::parse(text).map(Self::Exact).map_err(|_| EXPECTED)
-    }
-}
-
-impl HostRule {
-    fn covers_host(&self, host: &Host<&str>) -> bool {
-        match self {
-            Self::Exact(rule) => same_host(rule, host),
-            Self::Below(suffix) => matches!(host, Host::Domain(domain) if domain.ends_with(suffix)),
-            Self::Network(network) => literal(host).is_some_and(|address| network.contains(&address)),
-        }
-    }
-
-    fn covers_address(&self, address: IpAddr) -> bool {
-        matches!(self, Self::Network(network) if network.contains(&address))
-    }
-}
 
 /// How far the connections of an exchange are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,12 +31,11 @@ pub(crate) struct Policy {
 
 impl Policy {
     /// A policy for a source whose operator wrote `urls`, and `allow_hosts` as what its playlists may lead to.
-    /// A rule that is none allows nothing; `check` reports it by [`HostRule::from_str`].
-    pub(crate) fn new(urls: &[Url], allow_hosts: &[String]) -> Self {
+    pub(crate) fn new(urls: &[Url], allow_hosts: &[HostRule]) -> Self {
         Self {
             origins: urls.iter().map(|url| (url.origin(), basic(url))).collect(),
             hosts: urls.iter().filter_map(|url| url.host().map(|host| host.to_owned())).collect(),
-            allowed: allow_hosts.iter().filter_map(|rule| rule.parse().ok()).collect(),
+            allowed: allow_hosts.to_vec(),
         }
     }
 
@@ -129,23 +81,6 @@ pub(crate) fn forbidden(what: impl Into<Arc<str>>) -> Fault {
     FaultKind::Forbidden(what.into()).into()
 }
 
-fn same_host(a: &Host, b: &Host<&str>) -> bool {
-    match (a, b) {
-        (Host::Domain(a), Host::Domain(b)) => a == b,
-        (Host::Ipv4(a), Host::Ipv4(b)) => a == b,
-        (Host::Ipv6(a), Host::Ipv6(b)) => a == b,
-        _ => false,
-    }
-}
-
-fn literal(host: &Host<&str>) -> Option<IpAddr> {
-    match host {
-        Host::Domain(_) => None,
-        Host::Ipv4(address) => Some((*address).into()),
-        Host::Ipv6(address) => Some((*address).into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,7 +88,7 @@ mod tests {
     fn check(url: &str, expected: Option<Trust>) {
         let policy = Policy::new(
             &[Url::parse("http://origin.lan:8080/live/").unwrap(), Url::parse("http://10.1.1.1/").unwrap()],
-            &["cdn.lan".into(), "*.Example.com".into(), "10.9.0.0/16".into(), "not a host".into()],
+            &["cdn.lan", "*.Example.com", "10.9.0.0/16"].map(|rule| rule.parse().unwrap()),
         );
         let admitted = policy.admit(&Url::parse(url).unwrap(), &Provenance::Learned);
         assert_eq!(admitted.as_ref().ok(), expected.as_ref(), "{url}: {admitted:?}");

@@ -19,8 +19,8 @@ pub(crate) use board::Board;
 pub(crate) use watch::Watch;
 
 use crate::api::view::{ChangeView, ConfigView, FileView, Outcome, ProblemView, ReloadView};
-use crate::cli::files;
 use crate::edge::{Cors, Edge, EdgeMetrics, Identity, Limits, Listener, Routes, Settings};
+use crate::files;
 use crate::kinds::KINDS;
 use crate::telemetry::{ConfigMetrics, LogHandle};
 
@@ -261,7 +261,11 @@ impl Reloader {
         let detail = serde_json::json!({ "cause": cause, "outcome": reload.outcome, "error": reload.error });
         self.parts.events.publish("config.reloaded", None, detail);
         let problems = config.problems.len();
-        tracing::info!(cause, outcome = ?reload.outcome, problems, "configuration read");
+        if reload.outcome == Outcome::Unchanged {
+            tracing::debug!(cause, problems, "configuration read, nothing changed");
+        } else {
+            tracing::info!(cause, outcome = ?reload.outcome, problems, "configuration read");
+        }
         self.parts.board.stand(config);
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches `dir`, and where it is a link or holds a `..data` link (as mounted configuration maps do), what
+    /// Watches `dir` and tells of one change at once. Where it is a link or holds a `..data` link (as mounted configuration maps do), what
     /// the links lead to is read anew with each event in the directory itself.
     ///
     /// # Errors
@@ -38,6 +38,7 @@ impl Watch {
                 }
             })?;
         watcher.watch(&real(dir), RecursiveMode::NonRecursive)?;
+        changed.notify_one(); // what changed between the reading before and the watch is found by one more
         Ok(Self { changed, _watcher: watcher })
     }
 
@@ -63,6 +64,7 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         std::fs::write(at("a.kdl"), "a").unwrap();
         let watch = Watch::new(dir.path()).unwrap();
+        watch.changed().await; // the first comes by itself
         let acts: [&dyn Fn() -> std::io::Result<()>; 5] = [
             &|| std::fs::write(at("b.kdl"), "b"),
             &|| std::fs::write(at("a.kdl~"), "a2").and_then(|()| std::fs::rename(at("a.kdl~"), at("a.kdl"))),

@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::wait::within;
 
@@ -31,6 +32,7 @@ pub struct Process {
     child: Child,
     ending: Ending,
     output: Output,
+    collecting: [JoinHandle<()>; 2],
 }
 
 #[derive(Clone)]
@@ -56,9 +58,11 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let output = Output { lines: Arc::default(), count: watch::Sender::new(0) };
-        tokio::spawn(output.clone().collect(child.stdout.take().unwrap()));
-        tokio::spawn(output.clone().collect(child.stderr.take().unwrap()));
-        Self { name: name.to_owned(), child, ending, output }
+        let collecting = [
+            tokio::spawn(output.clone().collect(child.stdout.take().unwrap())),
+            tokio::spawn(output.clone().collect(child.stderr.take().unwrap())),
+        ];
+        Self { name: name.to_owned(), child, ending, output, collecting }
     }
 
     /// What it wrote so far.
@@ -103,12 +107,18 @@ impl Process {
         self.child.id().unwrap_or_else(|| panic!("{} has ended:\n{}", self.name, self.log()))
     }
 
-    /// Waits for its end.
+    /// Waits for its end and for its last line.
     ///
     /// # Panics
     /// After `limit`.
     pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
-        within(&format!("the end of {}", self.name), limit, self.child.wait()).await.unwrap()
+        let ended = within(&format!("the end of {}", self.name), limit, self.child.wait()).await.unwrap();
+        for collecting in &mut self.collecting {
+            if !collecting.is_finished() {
+                within("its last line", limit, collecting).await.unwrap();
+            }
+        }
+        ended
     }
 
     /// Its end, if it has ended.

@@ -1,6 +1,7 @@
 //! Reading configuration: a cursor over KDL that reports every problem at once.
 
 mod document;
+mod host_rule;
 mod lexer;
 mod node;
 mod problem;
@@ -13,6 +14,7 @@ mod unread;
 mod value;
 
 pub use document::{Document, LARGEST_FILE_BYTES, decode};
+pub use host_rule::{HostRule, literal, same_host};
 pub use node::Node;
 pub use problem::{Code, Collector, File, Place, Position, Problem, Problems, Severity};
 pub use scalar::{HttpUrl, Scalar};

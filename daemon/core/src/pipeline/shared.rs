@@ -275,11 +275,14 @@ impl RenditionSet {
 /// The start of 2026 in Unix time: numbers from the clock stay small, for players that keep them in 32 bits.
 const CLOCK_ZERO_SECS: u64 = 1_767_225_600;
 
+/// Four numbers a second: a start takes up to ten segments at once, and segments may be short.
+const CLOCK_RATE: u64 = 4;
+
 /// Numbers for a pipeline of which nothing was kept: from the clock, so that they are above those of any run
-/// before, as long as segments last a second on average.
+/// before, as long as that run gave out less than [`CLOCK_RATE`] segments a second.
 fn from_clock() -> Numbering {
     let now = Timestamp::now().as_second().unsigned_abs().saturating_sub(CLOCK_ZERO_SECS);
-    Numbering { media_sequence: now, discontinuity_sequence: now / 10, target_duration_secs: 1 }
+    Numbering { media_sequence: now * CLOCK_RATE, discontinuity_sequence: now, target_duration_secs: 1 }
 }
 
 fn ceil_secs(duration: Duration) -> u64 {

@@ -9,6 +9,10 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use prometheus::IntCounter;
 
+/// A connection takes a frame whole, however full its socket is. Frames of this size keep a body, and what it
+/// holds, alive until all but the last of it is sent.
+const LARGEST_FRAME: usize = 256 * 1024;
+
 /// A finite body of shared chunks. What it holds (permits, counts) is let go when it is dropped.
 #[derive(Default)]
 pub struct Body {
@@ -65,7 +69,11 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(chunk) = self.chunks.pop_front() else { return Poll::Ready(None) };
+        let Some(front) = self.chunks.front_mut() else { return Poll::Ready(None) };
+        let chunk = front.split_to(front.len().min(LARGEST_FRAME));
+        if front.is_empty() {
+            self.chunks.pop_front();
+        }
         self.left -= chunk.len() as u64;
         if let Some(sent) = &self.sent_bytes {
             sent.inc_by(chunk.len() as u64);

@@ -9,6 +9,7 @@ use kdl::KdlNode;
 use url::Url;
 
 use super::{Serving, States, Upstream};
+use crate::conf::HostRule;
 pub use crate::conf::Reveal;
 use crate::metrics::StageMetrics;
 use crate::pipeline::{Shared, Source, SourceContext};
@@ -57,7 +58,7 @@ pub trait SourceSpec: Spec {
     }
 
     /// Hosts that what this source reads may lead to, besides public ones and its own.
-    fn allowed_hosts(&self) -> &[String] {
+    fn allowed_hosts(&self) -> &[HostRule] {
         &[]
     }
 }

@@ -22,7 +22,7 @@ fn resolver(answers: &[&str]) -> Resolver {
 }
 
 fn guarded(allow_hosts: &[&str], answers: &[&str]) -> Client {
-    let allow_hosts: Vec<String> = allow_hosts.iter().map(|host| (*host).to_owned()).collect();
+    let allow_hosts: Vec<_> = allow_hosts.iter().map(|host| host.parse().unwrap()).collect();
     let policy = Policy::new(&[operator()], &allow_hosts);
     Client::with_resolver(policy, ClientLimits::default(), &system_tls().unwrap(), resolver(answers))
 }

@@ -1,5 +1,6 @@
 //! Playlists, rendered once for each change and shared by every request.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -85,7 +86,9 @@ fn render(snapshot: &Snapshot, set: &RenditionSet, epoch: &str, window: usize) -
     let text = render::media(newest, &options);
     // at most half a target duration, so that a cache between never makes a player late
     let max_age = set.target_duration().as_secs() / 2;
-    Rendered::new(text, snapshot.version, &format!("{epoch}-{}", snapshot.version), max_age)
+    // versions begin anew where other renditions take the place of these; sequences never do
+    let last = segments.last().map_or(0, |segment| segment.sequence);
+    Rendered::new(text, snapshot.version, &format!("{epoch}-{last}-{}", snapshot.version), max_age)
 }
 
 impl Rendered {
@@ -98,7 +101,8 @@ impl Rendered {
             set.independent_segments,
         );
         let max_age = set.target_duration().as_secs() / 2;
-        Self::new(text, 0, &format!("{epoch}-all"), max_age)
+        let tag = format!("{epoch}-{:016x}", BuildHasherDefault::<DefaultHasher>::default().hash_one(&text));
+        Self::new(text, 0, &tag, max_age)
     }
 
     fn new(text: String, version: u64, tag: &str, max_age_secs: u64) -> Result<Self, Fault> {

@@ -13,6 +13,7 @@ const REMEMBERED: usize = 512;
 /// How much is taken at a start: enough for a viewer to start at once.
 const START_SPAN: Duration = Duration::from_secs(10);
 const START_MOST: usize = 10;
+const JOINING_MOST: usize = 3;
 
 /// One place in the stream, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +40,27 @@ pub(super) struct Cursor {
     went_back: Option<Instant>,
 }
 
+/// How much of a playlist a start takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Nothing is served yet: enough for a viewer to start at once.
+    Fresh,
+    /// Viewers follow a window already: a few, for many at once would push out what they play.
+    Joining,
+}
+
+/// The number of the entry to start with: a live stream starts near its edge, one that has ended at its beginning.
+pub(super) fn start_at(playlist: &MediaPlaylist, start: Start) -> u64 {
+    let at = match start {
+        _ if playlist.ended => 0,
+        Start::Fresh => live_edge(playlist),
+        Start::Joining => playlist.entries.len().saturating_sub(JOINING_MOST),
+    };
+    playlist.entries.get(at).map_or(playlist.media_sequence, |entry| entry.sequence)
+}
+
 /// Where the first entries to take begin: far enough from the end for [`START_SPAN`] and three target durations.
-pub(super) fn live_edge(playlist: &MediaPlaylist) -> usize {
+fn live_edge(playlist: &MediaPlaylist) -> usize {
     let wanted = START_SPAN.max(3 * playlist.target_duration);
     let mut span = Duration::ZERO;
     let mut at = playlist.entries.len();
@@ -94,7 +114,8 @@ impl Cursor {
 
     /// Numbers mean nothing any more: the stream goes on at the live edge, behind a discontinuity.
     fn start_again(&mut self, playlist: &MediaPlaylist, last: &Entry) -> u64 {
-        let first = playlist.entries.get(live_edge(playlist)).unwrap_or(last);
+        let number = start_at(playlist, Start::Joining);
+        let first = playlist.entries.iter().find(|entry| entry.sequence == number).unwrap_or(last);
         self.start += 1;
         self.era_offset = i128::from(self.era) + 1 - i128::from(first.discontinuity_sequence);
         self.known.clear();

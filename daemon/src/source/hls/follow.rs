@@ -15,7 +15,7 @@ use sluice_core::pipeline::{Feed, Writer};
 use tokio::time::{Instant, MissedTickBehavior};
 use url::Url;
 
-use super::cursor::{Cursor, Step};
+use super::cursor::{Cursor, Start, Step, start_at};
 use super::fetch::{Fetched, Fetcher, unsupported};
 use super::ladder::Ladder;
 use super::origin::{Origin, Polled};
@@ -34,7 +34,10 @@ pub(super) struct Follower {
     pub(super) feed: Feed,
     pub(super) writer: Writer,
     pub(super) ladder: Arc<Ladder>,
-    pub(super) cursor: Cursor,
+    /// None before the first playlist, where it could not be loaded with the others.
+    pub(super) cursor: Option<Cursor>,
+    /// The origin's discontinuity sequence at era 0.
+    pub(super) era_zero: u64,
     pub(super) parallel: usize,
     /// The container before the first segment tells: gaps need one.
     pub(super) container: Option<Container>,
@@ -57,6 +60,24 @@ struct Progress {
     failures: u32,
 }
 
+impl Progress {
+    fn new(fetcher: Fetcher, target: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            pending: VecDeque::new(),
+            fetching: FuturesOrdered::new(),
+            fetcher: Arc::new(fetcher),
+            last: None,
+            ended: false,
+            target,
+            played: Duration::ZERO,
+            changed: now,
+            stale_reported: now,
+            failures: 0,
+        }
+    }
+}
+
 type Poll = BoxFuture<'static, Result<Option<Polled>, Fault>>;
 
 impl Follower {
@@ -64,23 +85,17 @@ impl Follower {
     ///
     /// # Errors
     /// What will not pass by waiting: encryption that is not supported, a newer run in charge.
-    pub(super) async fn follow(mut self, first: MediaPlaylist, validators: HeaderMap) -> Result<(), Fault> {
-        let fetcher = Arc::new(Fetcher::new(self.origin.clone(), self.feed.clone()));
-        let now = Instant::now();
-        let mut progress = Progress {
-            pending: VecDeque::new(),
-            fetching: FuturesOrdered::new(),
-            fetcher,
-            last: None,
-            ended: false,
-            target: first.target_duration,
-            played: Duration::ZERO,
-            changed: now,
-            stale_reported: now,
-            failures: 0,
-        };
+    pub(super) async fn follow(
+        mut self,
+        first: Option<MediaPlaylist>,
+        validators: HeaderMap,
+    ) -> Result<(), Fault> {
         let mut validators = validators;
-        self.take(&mut progress, &first)?;
+        let target = self.writer.target_duration();
+        let mut progress = Progress::new(Fetcher::new(self.origin.clone(), self.feed.clone()), target);
+        if let Some(first) = first {
+            self.take(&mut progress, &first)?;
+        }
         let mut poll = self.poll(progress.target / 2, validators.clone());
         let mut ticks = tokio::time::interval(progress.target.max(SHORTEST_POLL) / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -158,7 +173,9 @@ impl Follower {
         if let Some(oldest) = playlist.entries.first() {
             progress.fetcher.oldest.send_replace(oldest.sequence);
         }
-        let steps = self.cursor.advance(playlist, Instant::now());
+        let cursor =
+            self.cursor.get_or_insert_with(|| Cursor::new(start_at(playlist, Start::Fresh), self.era_zero));
+        let steps = cursor.advance(playlist, Instant::now());
         if !steps.is_empty() {
             progress.changed = Instant::now();
             progress.stale_reported = progress.changed;
@@ -210,7 +227,7 @@ impl Follower {
         while !progress.ended && self.ladder.owes(self.at, progress.target) {
             let Some((start, number, era)) = progress.last else { return Ok(()) };
             progress.last = Some((start, number + 1, era));
-            self.cursor.skip(number + 1);
+            self.cursor.iter_mut().for_each(|cursor| cursor.skip(number + 1));
             self.ladder.filled(self.at, progress.target);
             self.append_gap(era, progress.target)?;
         }

@@ -15,11 +15,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kdl::KdlNode;
-use sluice_core::conf::{HttpUrl, Node, Secret, Shown, show_url};
+use sluice_core::conf::{HostRule, HttpUrl, Node, Secret, Shown, show_url};
 use sluice_core::pipeline::{Source, SourceContext};
 use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, SourceKind, SourceSpec};
 
-use crate::client::HostRule;
 use choose::Choice;
 use run::Run;
 
@@ -70,7 +69,7 @@ pub(crate) struct Hls {
     url: HttpUrl,
     choice: Choice,
     headers: Vec<(HeaderName, Secret)>,
-    allow_hosts: Vec<String>,
+    allow_hosts: Vec<HostRule>,
     parallel: usize,
 }
 
@@ -78,29 +77,11 @@ fn decode(node: &Node<'_>) -> Option<Box<dyn SourceSpec>> {
     let url = node.argument::<HttpUrl>("URL");
     let choice = node.child("variant").map_or(Some(Choice::Highest), |variant| Choice::decode(&variant));
     let headers: Vec<_> = node.children("header").iter().map(decode_header).collect();
-    let allow_hosts = node.child("allow-hosts").map_or(Some(Vec::new()), |hosts| decode_hosts(&hosts));
+    let allow_hosts =
+        node.child("allow-hosts").map(|hosts| hosts.arguments::<HostRule>("HOST")).unwrap_or_default();
     let parallel = node.child("parallel").map_or(Some(3), |parallel| parallel.argument_within("N", 1..=16));
     let headers = headers.into_iter().collect::<Option<Vec<_>>>();
-    Some(Box::new(Hls {
-        url: url?,
-        choice: choice?,
-        headers: headers?,
-        allow_hosts: allow_hosts?,
-        parallel: parallel?,
-    }))
-}
-
-fn decode_hosts(node: &Node<'_>) -> Option<Vec<String>> {
-    let hosts = node.arguments::<String>("HOST");
-    let mut plain = true;
-    for (at, host) in hosts.iter().enumerate() {
-        if host.parse::<HostRule>().is_err() {
-            let help = "a name as \"cdn.example\", a domain as \"*.cdn.example\", an address or a network as \"10.0.0.0/8\"";
-            node.problem_at_argument(at, "this is no host", help);
-            plain = false;
-        }
-    }
-    plain.then_some(hosts)
+    Some(Box::new(Hls { url: url?, choice: choice?, headers: headers?, allow_hosts, parallel: parallel? }))
 }
 
 fn decode_header(node: &Node<'_>) -> Option<(HeaderName, Secret)> {
@@ -138,7 +119,7 @@ impl Configured for Hls {
             let hosts = self
                 .allow_hosts
                 .iter()
-                .fold(Shown::new("allow-hosts"), |hosts, host| hosts.argument(host.as_str()));
+                .fold(Shown::new("allow-hosts"), |hosts, host| hosts.argument(host.to_string()));
             shown = shown.child(hosts);
         }
         shown.child(Shown::new("parallel").argument(self.parallel)).into()
@@ -150,7 +131,7 @@ impl SourceSpec for Hls {
         Box::new(Run::new(self.clone(), context))
     }
 
-    fn allowed_hosts(&self) -> &[String] {
+    fn allowed_hosts(&self) -> &[HostRule] {
         &self.allow_hosts
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::{BoxFuture, join_all, try_join_all};
 use http::HeaderMap;
 use sluice_core::fault::Fault;
 use sluice_core::media::playlist::{MediaPlaylist, Playlist, Variables};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Hls;
 use super::choose::Chosen;
-use super::cursor::{Cursor, live_edge};
+use super::cursor::{Cursor, Start, start_at};
 use super::fetch::object_name;
 use super::follow::Follower;
 use super::ladder::Ladder;
@@ -25,10 +25,10 @@ pub(super) struct Run {
     origin: Origin,
 }
 
-/// A rendition with its playlist.
+/// A rendition with its playlist; none where it could not be loaded while others could.
 struct Loaded {
     chosen: Chosen,
-    playlist: MediaPlaylist,
+    playlist: Option<MediaPlaylist>,
     validators: HeaderMap,
 }
 
@@ -47,8 +47,9 @@ impl Run {
     async fn follow_all(self) -> Result<End, Fault> {
         let (loaded, variables) = self.load().await?;
         let specs: Vec<RenditionSpec> = loaded.iter().map(|loaded| loaded.chosen.spec.clone()).collect();
-        let target = loaded.iter().map(|loaded| loaded.playlist.target_duration).max().unwrap_or_default();
-        let independent = loaded.iter().all(|loaded| loaded.playlist.independent_segments);
+        let playlists = || loaded.iter().filter_map(|loaded| loaded.playlist.as_ref());
+        let target = playlists().map(|playlist| playlist.target_duration).max().unwrap_or_default();
+        let independent = playlists().all(|playlist| playlist.independent_segments);
         let feed = self.context.feed.clone();
         let writers = feed.open(&specs, target, independent);
         let starts = starts(&writers, &loaded);
@@ -56,7 +57,7 @@ impl Run {
             feed.resume();
         }
         let ladder = Arc::new(Ladder::new(loaded.len()));
-        let ended = loaded.iter().all(|loaded| loaded.playlist.ended);
+        let ended = playlists().all(|playlist| playlist.ended);
         let paced_from = ended.then(Instant::now);
         let followers = loaded.into_iter().zip(writers).zip(starts.numbers).enumerate();
         let followers = followers.map(|(at, ((loaded, writer), number))| {
@@ -69,7 +70,8 @@ impl Run {
                 feed: feed.clone(),
                 writer,
                 ladder: ladder.clone(),
-                cursor: Cursor::new(number, starts.era_zero),
+                cursor: number.map(|number| Cursor::new(number, starts.era_zero)),
+                era_zero: starts.era_zero,
                 parallel: self.hls.parallel,
                 container,
                 paced_from,
@@ -92,10 +94,8 @@ impl Run {
                     Role::Variant { bandwidth_bps: 0, attributes: Vec::new(), audio: None, subtitles: None };
                 let spec = RenditionSpec { name: "main".to_owned(), role };
                 let chosen = Chosen { spec, url: url.clone() };
-                return Ok((
-                    vec![Loaded { chosen, playlist, validators: polled.validators }],
-                    Variables::default(),
-                ));
+                let loaded = Loaded { chosen, playlist: Some(playlist), validators: polled.validators };
+                return Ok((vec![loaded], Variables::default()));
             }
         };
         let chosen = self.hls.choice.of(&multivariant);
@@ -103,15 +103,29 @@ impl Run {
             return Err(Fault::malformed("a multivariant playlist without a variant"));
         }
         let variables = multivariant.variables;
-        let loads = chosen.into_iter().map(|chosen| self.load_one(chosen, &variables));
-        let loaded = try_join_all(loads).await?;
-        Ok((loaded, variables))
+        let loads = chosen.iter().map(|chosen| self.load_media(chosen, &variables));
+        let results = join_all(loads).await;
+        if results.iter().all(Result::is_err) {
+            results.into_iter().collect::<Result<Vec<_>, _>>()?;
+            return Err(Fault::malformed("a multivariant playlist without a variant"));
+        }
+        // a rendition that is away must not keep the others waiting: it comes when it comes
+        let loaded = chosen.into_iter().zip(results).map(|(chosen, result)| {
+            let found = result.inspect_err(|fault| self.context.feed.fault(fault)).ok();
+            let (playlist, validators) = found.unzip();
+            Loaded { chosen, playlist, validators: validators.unwrap_or_default() }
+        });
+        Ok((loaded.collect(), variables))
     }
 
-    async fn load_one(&self, chosen: Chosen, variables: &Variables) -> Result<Loaded, Fault> {
+    async fn load_media(
+        &self,
+        chosen: &Chosen,
+        variables: &Variables,
+    ) -> Result<(MediaPlaylist, HeaderMap), Fault> {
         let polled = self.playlist(&chosen.url, variables).await?;
         match polled.playlist {
-            Playlist::Media(playlist) => Ok(Loaded { chosen, playlist, validators: polled.validators }),
+            Playlist::Media(playlist) => Ok((playlist, polled.validators)),
             Playlist::Multivariant(_) => {
                 Err(Fault::malformed("a multivariant playlist in place of a media playlist"))
             }
@@ -127,7 +141,8 @@ impl Run {
 
 /// Where each rendition starts.
 struct Starts {
-    numbers: Vec<u64>,
+    /// None where there is no playlist yet.
+    numbers: Vec<Option<u64>>,
     /// The origin's discontinuity sequence that is era 0 for all renditions.
     era_zero: u64,
     /// Whether every rendition goes on right behind the newest segment of its window.
@@ -135,13 +150,21 @@ struct Starts {
 }
 
 fn starts(writers: &[Writer], loaded: &[Loaded]) -> Starts {
-    let resumes: Option<Vec<u64>> =
-        writers.iter().zip(loaded).map(|(writer, loaded)| resume_at(writer, &loaded.playlist)).collect();
+    let resume = |(writer, loaded): (&Writer, &Loaded)| resume_at(writer, loaded.playlist.as_ref()?);
+    let resumes: Option<Vec<u64>> = writers.iter().zip(loaded).map(resume).collect();
     let resumed = resumes.is_some();
-    let numbers = resumes.unwrap_or_else(|| loaded.iter().map(|loaded| start_at(&loaded.playlist)).collect());
+    let numbers: Vec<Option<u64>> = match resumes {
+        Some(numbers) => numbers.into_iter().map(Some).collect(),
+        None => {
+            let fresh = writers.iter().all(|writer| writer.last_container().is_none());
+            let start = if fresh { Start::Fresh } else { Start::Joining };
+            loaded.iter().map(|loaded| Some(start_at(loaded.playlist.as_ref()?, start))).collect()
+        }
+    };
     let eras = loaded.iter().zip(&numbers).filter_map(|(loaded, number)| {
-        let behind = if resumed { 1 } else { 0 };
-        let entry = loaded.playlist.entries.iter().find(|entry| entry.sequence + behind >= *number)?;
+        // era 0 is that of the newest segment in the window, where the source goes on behind it
+        let number = (*number)?.saturating_sub(u64::from(resumed));
+        let entry = loaded.playlist.as_ref()?.entries.iter().find(|entry| entry.sequence >= number)?;
         Some(entry.discontinuity_sequence)
     });
     Starts { era_zero: eras.min().unwrap_or(0), numbers, resumed }
@@ -152,10 +175,4 @@ fn resume_at(writer: &Writer, playlist: &MediaPlaylist) -> Option<u64> {
     let last = writer.last_origin()?;
     let entry = playlist.entries.iter().find(|entry| entry.sequence == last.number)?;
     (object_name(&entry.url, entry.range) == last.object).then_some(entry.sequence + 1)
-}
-
-/// A live stream starts near its edge, one that has ended at its beginning.
-fn start_at(playlist: &MediaPlaylist) -> u64 {
-    let at = if playlist.ended { 0 } else { live_edge(playlist) };
-    playlist.entries.get(at).map_or(playlist.media_sequence, |entry| entry.sequence)
 }

@@ -373,3 +373,26 @@ async fn encryption_that_is_not_supported_is_a_named_fault_and_never_garbage() {
     assert!(fault.to_string().contains("SAMPLE-AES"), "{fault}");
     assert!(running.shared.renditions().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rendition_that_is_away_at_the_start_does_not_keep_the_others_waiting() {
+    let origin = Scripted::default();
+    origin.text("/index.m3u8", LADDER);
+    live(&origin, "/a.m3u8", "a", 20, 0..0);
+    live(&origin, "/b.m3u8", "b", 20, 0..5);
+    live(&origin, "/c.m3u8", "c", 20, 0..0);
+    let running = start(&origin);
+    seconds(2).await;
+    assert!(running.segments(0).len() >= 5 && running.segments(1).is_empty());
+    seconds(30).await;
+    let numbers = running.numbers(1);
+    assert!(numbers.len() > 8 && numbers.iter().all(Option::is_some), "{numbers:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ladder_without_any_playlist_is_a_fault_that_says_why() {
+    let origin = Scripted::default();
+    origin.text("/index.m3u8", LADDER);
+    let fault = (&mut start(&origin).task).await.unwrap().unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Status(StatusCode::NOT_FOUND));
+}
