@@ -86,7 +86,7 @@ pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&
         .map(|one| (strsim::damerau_levenshtein(name, one), one))
         .filter(|(distance, one)| {
             let shorter = one.chars().count().min(name.chars().count());
-            *distance <= 1 + shorter / 4 || strsim::jaro_winkler(name, one) > 0.9 // or another form of the word
+            *distance <= 1 + shorter / 4 || strsim::jaro_winkler(name, one) > 0.87 // or another form of the word
         })
         .min()
         .map(|(_, one)| one)
