@@ -103,7 +103,7 @@ async fn run_until_stopped(
 ) -> Result<(), AnyError> {
     let (mut hangup, mut terminate, mut interrupt) =
         (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let watch = Watch::new(dir)
+    let mut watch = Watch::new(dir)
         .inspect_err(|error| tracing::error!(%error, "the configuration is not watched; SIGHUP reloads it"))
         .ok();
     let mut watchdog = watchdog();
@@ -113,7 +113,7 @@ async fn run_until_stopped(
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             Some(()) = hangup.recv() => reload(reloader, admin, "SIGHUP", false).await,
-            () = changed(watch.as_ref()) => reload(reloader, admin, "file", false).await,
+            () = changed(watch.as_mut()) => reload(reloader, admin, "file", false).await,
             Some(order) = orders.recv() => {
                 let view = reload(reloader, admin, "API", order.dry_run).await;
                 if order.reply.send(view).is_err() {
@@ -142,7 +142,7 @@ async fn reload(reloader: &mut Reloader, admin: &Admin, cause: &'static str, dry
     view
 }
 
-async fn changed(watch: Option<&Watch>) {
+async fn changed(watch: Option<&mut Watch>) {
     match watch {
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
