@@ -79,15 +79,16 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
     let (orders, mut waiting) = mpsc::channel(WAITING_RELOADS);
     let control = Arc::new(Daemon { board, orders });
     let parts = api::Parts { control, registry, log, events: event_log };
-    let admin = Admin::listen(parts, plan.server.admin.listen, token(&plan))?;
+    let configured = plan.server.admin.listen;
+    let admin = AdminSide { configured, listener: Admin::listen(parts, configured, token(&plan))? };
     reloader.start(settled)?;
-    announce(&reloader, &admin);
+    announce(&reloader, &admin.listener);
     run_until_stopped(dir, &mut reloader, &admin, &mut waiting).await?;
     let drain = reloader.plan().server.drain;
     tell_service_manager(&[sd_notify::NotifyState::Stopping]);
     ended_by_second_signal(async {
         reloader.drain().await;
-        admin.drain(drain.min(std::time::Duration::from_secs(1))).await;
+        admin.listener.drain(drain.min(std::time::Duration::from_secs(1))).await;
     })
     .await?;
     tracing::info!("stopped");
@@ -98,7 +99,7 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
 async fn run_until_stopped(
     dir: &Path,
     reloader: &mut Reloader,
-    admin: &Admin,
+    admin: &AdminSide,
     orders: &mut mpsc::Receiver<Order>,
 ) -> Result<(), AnyError> {
     let (mut hangup, mut terminate, mut interrupt) =
@@ -129,13 +130,20 @@ async fn run_until_stopped(
     }
 }
 
-async fn reload(reloader: &mut Reloader, admin: &Admin, cause: &'static str, dry_run: bool) -> ReloadView {
+async fn reload(
+    reloader: &mut Reloader,
+    admin: &AdminSide,
+    cause: &'static str,
+    dry_run: bool,
+) -> ReloadView {
     if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
         tell_service_manager(&[sd_notify::NotifyState::Reloading, now]);
     }
     let view = reloader.reload(cause, dry_run).await;
-    admin.retune(token(reloader.plan()));
-    if view.outcome == Outcome::Applied {
+    if reloader.plan().server.admin.listen == admin.configured {
+        admin.listener.retune(token(reloader.plan()));
+    } // else the token stays with the address, until a restart changes both
+    if matches!(view.outcome, Outcome::Applied | Outcome::Partial) {
         announce_pipelines(reloader);
     }
     tell_service_manager(&[sd_notify::NotifyState::Ready]);
@@ -213,6 +221,12 @@ fn base_url(plan: &Plan, address: Option<std::net::SocketAddr>) -> Option<String
         address.to_string()
     };
     Some(format!("{scheme}://{local}"))
+}
+
+/// The admin side with the address that it was started on, as configured.
+struct AdminSide {
+    configured: std::net::SocketAddr,
+    listener: Admin,
 }
 
 /// Makes the guarded clients of sources.

@@ -186,8 +186,10 @@ impl From<&Problem> for ProblemView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Outcome {
-    /// The plan was applied. With problems: that of the good files.
+    /// The plan was applied whole.
     Applied,
+    /// Files with problems were held back; what else changed was applied.
+    Partial,
     /// Nothing had changed.
     Unchanged,
     /// Nothing was applied: it has problems, or something could not be prepared.
@@ -214,7 +216,12 @@ pub(crate) struct ReloadView {
 impl ReloadView {
     /// Whether something forbids to apply all of it.
     pub(crate) fn has_errors(&self) -> bool {
-        self.error.is_some() || self.problems.iter().any(|problem| problem.severity == "error")
+        self.error.is_some() || self.errors() > 0
+    }
+
+    /// Problems that are more than warnings.
+    pub(crate) fn errors(&self) -> usize {
+        self.problems.iter().filter(|problem| problem.severity == "error").count()
     }
 }
 

@@ -204,6 +204,7 @@ fn describe(view: &ReloadView) -> String {
         text += &format!("error: {error}\n");
     }
     text += match view.outcome {
+        Outcome::Partial => "applied, without the files that have problems\n",
         Outcome::Applied => "applied\n",
         Outcome::Unchanged => "nothing has changed\n",
         Outcome::Refused => "nothing was applied\n",

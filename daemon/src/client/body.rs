@@ -15,6 +15,9 @@ use tokio::time::timeout;
 /// No more than this is set aside on the word of `Content-Length` alone.
 const MAX_BELIEVED_BYTES: u64 = 16 << 20;
 
+/// More gzip than this is decoded beside the runtime, so that no other task waits for it.
+const QUICK_GZIP_BYTES: usize = 64 << 10;
+
 /// How large an object of each class may be, in bytes, decoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientLimits {
@@ -59,7 +62,14 @@ pub(crate) async fn read(
     let portion = portion(response.status(), response.headers(), exchange.range, limit)?;
     let gzip = is_gzip(response.headers(), exchange)?;
     let body = gather(response.into_body(), portion, exchange.deadlines.read).await?;
-    if gzip { gunzip(&body, limit) } else { Ok(body) }
+    match gzip {
+        false => Ok(body),
+        true if body.len() <= QUICK_GZIP_BYTES => gunzip(&body, limit),
+        true => {
+            let decoded = tokio::task::spawn_blocking(move || gunzip(&body, limit)).await;
+            decoded.map_err(|error| Fault::new(FaultKind::Internal("decoding".into())).because(error))?
+        }
+    }
 }
 
 /// What of a body is wanted.

@@ -43,6 +43,8 @@ use policy::Trust;
 const MAX_REDIRECTS: usize = 5;
 const IDLE: Duration = Duration::from_secs(30);
 const MAX_IDLE_PER_HOST: usize = 8;
+/// hyper's own bound lets each connection keep 400 KiB; larger reads than this gain nothing measurable.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 type Pool = legacy::Client<Connector, Empty<Bytes>>;
 
@@ -86,6 +88,7 @@ impl Client {
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(IDLE)
                 .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+                .http1_max_buf_size(READ_BUFFER_BYTES)
                 .build(Connector::new(resolver, tls.clone()))
         };
         let (open, guarded) = (pool(None), pool(Some(policy.clone())));

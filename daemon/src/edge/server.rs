@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -68,7 +68,9 @@ struct Connections {
 /// A listener that accepts. Dropped, it stops to; connections that it accepted go on.
 pub(crate) struct Listener {
     address: SocketAddr,
-    tasks: Vec<JoinHandle<()>>,
+    acceptor: Arc<ArcSwapOption<TlsAcceptor>>,
+    accepting: JoinHandle<()>,
+    following: Option<JoinHandle<()>>,
 }
 
 impl Listener {
@@ -76,11 +78,34 @@ impl Listener {
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.address
     }
+
+    /// Changes how connections that come are met: by TLS with this identity, or plainly. Call it within a runtime.
+    ///
+    /// # Errors
+    /// When rustls refuses; all is as it was then.
+    pub(crate) fn identify(&mut self, identity: Option<Arc<Identity>>) -> Result<(), rustls::Error> {
+        self.acceptor.store(acceptor(identity.as_ref())?);
+        self.follow(identity);
+        Ok(())
+    }
+
+    fn follow(&mut self, identity: Option<Arc<Identity>>) {
+        if let Some(before) = self.following.take() {
+            before.abort();
+        }
+        self.following = identity.map(|identity| tokio::spawn(identity.follow()));
+    }
+}
+
+fn acceptor(identity: Option<&Arc<Identity>>) -> Result<Option<Arc<TlsAcceptor>>, rustls::Error> {
+    let config = identity.map(Identity::server_config).transpose()?;
+    Ok(config.map(|config| Arc::new(TlsAcceptor::from(Arc::new(config)))))
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.accepting.abort();
+        self.following.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -121,15 +146,12 @@ impl<H: Handler> Server<H> {
         let named = |cause: io::Error| BindError { address, cause };
         let socket = tokio::net::TcpListener::from_std(socket::bind(address)?).map_err(named)?;
         let address = socket.local_addr().map_err(named)?;
-        let mut tasks = Vec::new();
-        let mut acceptor = None;
-        if let Some(identity) = identity {
-            let config = identity.server_config().map_err(|error| named(io::Error::other(error)))?;
-            acceptor = Some(TlsAcceptor::from(Arc::new(config)));
-            tasks.push(tokio::spawn(identity.follow()));
-        }
-        tasks.push(tokio::spawn(accept(self.shared.clone(), socket, acceptor)));
-        Ok(Listener { address, tasks })
+        let acceptor = acceptor(identity.as_ref()).map_err(|error| named(io::Error::other(error)))?;
+        let acceptor = Arc::new(ArcSwapOption::new(acceptor));
+        let accepting = tokio::spawn(accept(self.shared.clone(), socket, acceptor.clone()));
+        let mut listener = Listener { address, acceptor, accepting, following: None };
+        listener.follow(identity);
+        Ok(listener)
     }
 
     /// How many connections are open.
@@ -204,7 +226,7 @@ impl<H> Drop for Place<H> {
 async fn accept<H: Handler>(
     shared: Arc<Shared<H>>,
     socket: tokio::net::TcpListener,
-    acceptor: Option<TlsAcceptor>,
+    acceptor: Arc<ArcSwapOption<TlsAcceptor>>,
 ) {
     let mut failing = false;
     loop {
@@ -225,7 +247,8 @@ async fn accept<H: Handler>(
         if socket::tune(&stream).is_err() {
             continue; // the peer left already
         }
-        shared.tasks.spawn(connect(place, stream, peer.ip().to_canonical(), acceptor.clone()));
+        let acceptor = acceptor.load().as_deref().cloned();
+        shared.tasks.spawn(connect(place, stream, peer.ip().to_canonical(), acceptor));
     }
 }
 

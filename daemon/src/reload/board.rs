@@ -74,9 +74,9 @@ impl Board {
         ]
     }
 
-    /// Whether viewers can connect.
-    pub(super) fn set_listening(&self, listening: bool) {
-        self.listening.store(listening, Ordering::Relaxed);
+    /// Viewers can connect.
+    pub(super) fn set_listening(&self) {
+        self.listening.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn set_draining(&self) {

@@ -65,6 +65,7 @@ pub(crate) struct Reloader {
 /// What a change needs and what can fail, made before anything is changed.
 struct Prepared {
     listeners: Vec<(SocketAddr, Listener)>,
+    identity: Option<Arc<Identity>>,
 }
 
 impl Reloader {
@@ -87,11 +88,10 @@ impl Reloader {
     /// # Errors
     /// When an address cannot be bound or a certificate not be used; nothing runs then.
     pub(crate) fn start(&mut self, settled: Settled) -> Result<(), PrepareError> {
-        let server = settled.good.plan.server.clone();
-        let prepared = Prepared { listeners: self.bind_all(&server)? };
-        self.good.plan.server = server;
+        let prepared = self.prepare(&settled.good.plan.server)?;
+        self.good.plan.server = settled.good.plan.server.clone();
         self.apply(settled, prepared, "start");
-        self.parts.board.set_listening(true);
+        self.parts.board.set_listening();
         Ok(())
     }
 
@@ -122,21 +122,15 @@ impl Reloader {
 
     fn prepare(&self, server: &Server) -> Result<Prepared, PrepareError> {
         let before = &self.good.plan.server;
-        if server.log != before.log {
-            self.parts.log.set(server.log.level)?;
-        }
-        if server.tls != before.tls {
-            // every listener is made anew; the old ones must let go of their ports for that, so check first
-            if let Some(tls) = &server.tls {
-                Identity::load(&tls.cert, &tls.key)?;
-            }
-            return Ok(Prepared { listeners: Vec::new() });
-        }
+        let identity = identity(server)?;
         let fresh =
             server.listen.iter().filter(|address| self.listeners.iter().all(|(known, _)| known != *address));
-        let identity = identity(server)?;
-        let bound = fresh.map(|address| Ok((*address, self.parts.edge.listen(*address, identity.clone())?)));
-        Ok(Prepared { listeners: bound.collect::<Result<_, PrepareError>>()? })
+        let bind = |address: &SocketAddr| Ok((*address, self.parts.edge.listen(*address, identity.clone())?));
+        let listeners = fresh.map(bind).collect::<Result<_, PrepareError>>()?;
+        if server.log.level != before.log.level {
+            self.parts.log.set(server.log.level)?; // the last that can fail, and changes something
+        }
+        Ok(Prepared { listeners, identity })
     }
 
     fn apply(&mut self, settled: Settled, prepared: Prepared, cause: &'static str) -> ReloadView {
@@ -163,12 +157,11 @@ impl Reloader {
         for problem in settled.problems.iter() {
             tracing::error!(%problem, "the configuration has a problem");
         }
-        let outcome = if settled.problems.are_fatal() {
-            Outcome::Refused
-        } else if diff.is_empty() {
-            Outcome::Unchanged
-        } else {
-            Outcome::Applied
+        let outcome = match (settled.problems.are_fatal(), diff.is_empty()) {
+            (true, true) => Outcome::Refused,
+            (true, false) => Outcome::Partial,
+            (false, true) => Outcome::Unchanged,
+            (false, false) => Outcome::Applied,
         };
         let view = view(outcome, changes, &settled);
         let files = files_in_force(&settled);
@@ -182,26 +175,24 @@ impl Reloader {
     fn change_server(&mut self, parts: &[ServerPart], server: &Server, prepared: Prepared) {
         self.parts.edge.retune(settings(server));
         self.listeners.retain(|(address, _)| server.listen.contains(address));
-        if parts.contains(&ServerPart::Tls) && !self.listeners.is_empty() {
-            self.listeners.clear();
-            match self.bind_all(server) {
-                Ok(listeners) => self.listeners = listeners,
-                Err(error) => {
-                    self.parts.board.set_listening(false);
-                    tracing::error!(error = chain(&error), "viewers cannot connect any more");
+        if parts.contains(&ServerPart::Tls) {
+            for (address, listener) in &mut self.listeners {
+                if let Err(error) = listener.identify(prepared.identity.clone()) {
+                    tracing::error!(%address, %error, "the certificate was not changed");
                 }
             }
         }
         self.listeners.extend(prepared.listeners);
-        for part in [ServerPart::Admin, ServerPart::StateDir].iter().filter(|part| parts.contains(part)) {
-            tracing::warn!(node = part.word(), "an address or directory takes effect with a restart only");
+        let before = &self.good.plan.server;
+        for (node, differs) in [
+            ("admin", server.admin.listen != before.admin.listen),
+            ("state-dir", server.state_dir != before.state_dir),
+            ("log format", server.log.format != before.log.format),
+        ] {
+            if differs {
+                tracing::warn!(node, "this takes effect with a restart only");
+            }
         }
-    }
-
-    fn bind_all(&self, server: &Server) -> Result<Vec<(SocketAddr, Listener)>, PrepareError> {
-        let identity = identity(server)?;
-        let bind = |address: &SocketAddr| Ok((*address, self.parts.edge.listen(*address, identity.clone())?));
-        server.listen.iter().map(bind).collect()
     }
 
     fn swap_routes(&self) {
@@ -255,7 +246,8 @@ impl Reloader {
         match reload.outcome {
             Outcome::Applied => self.parts.metrics.applied(),
             Outcome::Unchanged => self.parts.metrics.unchanged(),
-            Outcome::Refused => self.parts.metrics.refused(reload.problems.len()),
+            Outcome::Partial => self.parts.metrics.partial(reload.errors()),
+            Outcome::Refused => self.parts.metrics.refused(reload.errors()),
             Outcome::DryRun => return,
         }
         let detail = serde_json::json!({ "cause": cause, "outcome": reload.outcome, "error": reload.error });
@@ -298,12 +290,15 @@ fn files_in_force(settled: &Settled) -> Vec<FileView> {
     names.into_iter().map(file).collect()
 }
 
-/// An error with everything beneath it.
+/// An error with everything beneath it. Many messages hold that of their cause already.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        words.push_str(&format!(": {cause}"));
+        let more = cause.to_string();
+        if !words.contains(&more) {
+            words.push_str(&format!(": {more}"));
+        }
         next = cause.source();
     }
     words

@@ -10,6 +10,7 @@ pub(crate) struct ConfigMetrics {
     problems: IntGauge,
     applied: IntCounter,
     unchanged: IntCounter,
+    partial: IntCounter,
     refused: IntCounter,
 }
 
@@ -41,6 +42,7 @@ impl ConfigMetrics {
             problems: gauge("sluice_config_problems", "Errors that the configuration on disk has now.")?,
             applied: reloads.with_label_values(&["applied"]),
             unchanged: reloads.with_label_values(&["unchanged"]),
+            partial: reloads.with_label_values(&["partial"]),
             refused: reloads.with_label_values(&["refused"]),
         })
     }
@@ -57,9 +59,19 @@ impl ConfigMetrics {
         self.succeeded();
     }
 
+    /// Files with problems were held back, and what else changed was applied.
+    pub(crate) fn partial(&self, problems: usize) {
+        self.partial.inc();
+        self.failed(problems);
+    }
+
     /// The configuration has problems, or could not be prepared (then `problems` is 0).
     pub(crate) fn refused(&self, problems: usize) {
         self.refused.inc();
+        self.failed(problems);
+    }
+
+    fn failed(&self, problems: usize) {
         self.successful.set(0);
         self.problems.set(i64::try_from(problems).unwrap_or(i64::MAX));
     }

@@ -11,7 +11,7 @@ use url::Host;
 use super::scalar::{Scalar, read_text};
 
 /// A rule of `allow-hosts`: a host, every host below a domain, or a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostRule {
     /// `cdn.example`, or an address.
     Exact(Host),

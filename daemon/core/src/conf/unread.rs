@@ -84,7 +84,10 @@ fn suggestion(name: &str, asked: &BTreeSet<String>, documented: &[&'static str])
 pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     known
         .map(|one| (strsim::damerau_levenshtein(name, one), one))
-        .filter(|(distance, one)| *distance <= 1 + one.chars().count().min(name.chars().count()) / 4)
+        .filter(|(distance, one)| {
+            let shorter = one.chars().count().min(name.chars().count());
+            *distance <= 1 + shorter / 4 || strsim::jaro_winkler(name, one) > 0.9 // or another form of the word
+        })
         .min()
         .map(|(_, one)| one)
 }
@@ -102,6 +105,7 @@ mod tests {
     fn the_nearest_name_is_found_and_a_far_one_is_not() {
         let known = || ["retry", "timeout", "cache"].into_iter();
         assert_eq!(nearest("retyr", known()), Some("retry"));
+        assert_eq!(nearest("retries", known()), Some("retry"));
         assert_eq!(nearest("time-out", known()), Some("timeout"));
         assert_eq!(nearest("sauce", known()), None);
     }

@@ -74,14 +74,7 @@ impl Configured for CircuitBreaker {
 
 impl LayerSpec for CircuitBreaker {
     fn wrap_upstream(&self, inner: Upstream, context: &LayerContext) -> Upstream {
-        let breaker = Arc::new(Breaker {
-            spec: self.clone(),
-            stage: context.stage.clone(),
-            gauge: context.metrics.breaker_state(),
-            opened: context.metrics.breaker_opened(),
-            state: Mutex::new(State::Closed { failures: 0 }),
-        });
-        breaker.gauge.set(0);
+        let breaker = context.state(self, || Breaker::new(self.clone(), context));
         BoxCloneSyncService::new(Guarded { inner, breaker })
     }
 
@@ -117,6 +110,13 @@ struct Pass {
 }
 
 impl Breaker {
+    fn new(spec: CircuitBreaker, context: &LayerContext) -> Self {
+        let gauge = context.metrics.breaker_state();
+        gauge.set(0);
+        let (stage, opened) = (context.stage.clone(), context.metrics.breaker_opened());
+        Self { spec, stage, gauge, opened, state: Mutex::new(State::Closed { failures: 0 }) }
+    }
+
     fn admit(self: &Arc<Self>) -> Result<Pass, Fault> {
         let mut state = self.lock();
         let wait = match *state {

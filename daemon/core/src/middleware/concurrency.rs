@@ -75,7 +75,8 @@ impl LayerSpec for Concurrency {
 impl Concurrency {
     fn around<S>(&self, inner: S, when_full: WhenFull, context: &LayerContext) -> Limited<S> {
         let (stage, count) = (context.stage.clone(), context.metrics.concurrency_limited());
-        Limited { inner, gate: Gate { places: Arc::new(Semaphore::new(self.most)), when_full, stage, count } }
+        let places = context.state(self, || Semaphore::new(self.most));
+        Limited { inner, gate: Gate { places, when_full, stage, count } }
     }
 }
 

@@ -20,11 +20,12 @@ use crate::conf::decode;
 use crate::event::Events;
 use crate::fault::Fault;
 use crate::metrics::Metrics;
+use crate::pipeline::stack::{around_serving, around_upstream};
 use crate::pipeline::{Bounds, Setup, Shared};
 use crate::port::{Ledger, Numbering};
 use crate::stage::{
     Answer, Body, Class, Deadlines, Exchange, Freshness, LayerContext, LayerSpec, Provenance, Serving,
-    Upstream, Viewing,
+    States, Upstream, Viewing,
 };
 
 struct NoLedger;
@@ -38,12 +39,16 @@ impl Ledger for NoLedger {
 }
 
 /// Reads a layer; a problem fails the test.
-pub(super) fn layer(text: &str) -> Box<dyn LayerSpec> {
+pub(crate) fn layer(text: &str) -> Box<dyn LayerSpec> {
     let name = text.split(' ').next().unwrap();
     let kind = LAYERS.iter().find(|kind| kind.doc.name == name).unwrap();
     let (spec, problems) = decode(text, kind.decode);
     assert!(problems.is_empty(), "{text}: {problems:?}");
     spec.flatten().unwrap()
+}
+
+fn specs(layers: &[&str]) -> Vec<Arc<dyn LayerSpec>> {
+    layers.iter().map(|text| layer(text).into()).collect()
 }
 
 pub(super) struct Bench {
@@ -52,6 +57,11 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
+        Self::beside(Arc::default())
+    }
+
+    /// Another pipeline of the fleet that shares `states`.
+    pub(super) fn beside(states: Arc<States>) -> Self {
         let metrics = Arc::new(Metrics::new(Registry::new()).unwrap()).pipeline("news");
         let stage: Arc<str> = "stage".into();
         let setup = Setup {
@@ -59,23 +69,23 @@ impl Bench {
             metrics: metrics.clone(),
             events: Events::default(),
             ledger: Arc::new(NoLedger),
+            states,
         };
         let pipeline = Arc::new(Shared::new(setup, Bounds { segments: 10, bytes: 1 << 20 }));
-        Self { context: LayerContext { pipeline, metrics: metrics.stage(&stage), stage } }
+        let metrics = metrics.stage(&stage);
+        Self { context: LayerContext { pipeline, metrics, stage, states: Arc::default(), beneath: 0 } }
     }
 
     /// A source's stack, the first layer nearest the origin.
     pub(super) fn upstream(&self, layers: &[&str]) -> (Upstream, Handle<Exchange, Answer>) {
         let (mock, handle) = mock();
-        let wrap = |inner, text: &&str| layer(text).wrap_upstream(inner, &self.context);
-        (layers.iter().fold(mock, wrap), handle)
+        (around_upstream(mock, &specs(layers), &self.context), handle)
     }
 
     /// A sink's stack.
     pub(super) fn serving(&self, layers: &[&str]) -> (Serving, Handle<Viewing, Response<Body>>) {
         let (mock, handle) = mock();
-        let wrap = |inner, text: &&str| layer(text).wrap_serving(inner, &self.context);
-        (layers.iter().fold(mock, wrap), handle)
+        (around_serving(mock, &specs(layers), &self.context), handle)
     }
 
     pub(super) fn ask(&self, upstream: &mut Upstream, exchange: Exchange) -> Asked<Answer> {
@@ -131,7 +141,7 @@ where
     )
 }
 
-pub(super) fn segment(name: &str) -> Exchange {
+pub(crate) fn segment(name: &str) -> Exchange {
     Exchange {
         url: Url::parse("http://origin.example/").unwrap().join(name).unwrap(),
         provenance: Provenance::Learned,
@@ -140,6 +150,7 @@ pub(super) fn segment(name: &str) -> Exchange {
         headers: Arc::default(),
         validators: HeaderMap::new(),
         deadlines: Deadlines::default(),
+        audience: 0,
     }
 }
 
@@ -147,7 +158,7 @@ pub(super) fn playlist(name: &str) -> Exchange {
     Exchange { class: Class::Playlist, ..segment(name) }
 }
 
-pub(super) fn answer(body: &'static str) -> Answer {
+pub(crate) fn answer(body: &'static str) -> Answer {
     Answer {
         status: StatusCode::OK,
         headers: HeaderMap::new(),

@@ -7,7 +7,7 @@ mod cache;
 mod circuit_breaker;
 mod concurrency;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod flight;
 mod rate_limit;
 mod retry;

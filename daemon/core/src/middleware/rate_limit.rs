@@ -107,8 +107,7 @@ impl Configured for RateLimit {
 
 impl LayerSpec for RateLimit {
     fn wrap_upstream(&self, inner: Upstream, context: &LayerContext) -> Upstream {
-        let (limit, turn) = (self.limit(context), Arc::new(Semaphore::new(1)));
-        BoxCloneSyncService::new(Paced { inner, limit, turn })
+        BoxCloneSyncService::new(Paced { inner, limit: self.limit(context) })
     }
 
     fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving {
@@ -118,11 +117,15 @@ impl LayerSpec for RateLimit {
 
 impl RateLimit {
     fn limit(&self, context: &LayerContext) -> Arc<Limit> {
+        context.state(self, || self.fresh_limit(context))
+    }
+
+    fn fresh_limit(&self, context: &LayerContext) -> Limit {
         let one = NonZeroU32::MIN;
         let each = self.per / self.count.max(1);
         let quota = Quota::with_period(each).unwrap_or(Quota::per_second(one));
         let clock = PausableClock { epoch: Instant::now() };
-        Arc::new(Limit {
+        Limit {
             by: self.by,
             limiter: RateLimiter::dashmap_with_clock(
                 quota.allow_burst(NonZeroU32::new(self.burst).unwrap_or(one)),
@@ -132,7 +135,8 @@ impl RateLimit {
             requests: AtomicUsize::new(0),
             stage: context.stage.clone(),
             count: context.metrics.rate_limited(),
-        })
+            turn: Semaphore::new(1),
+        }
     }
 }
 
@@ -157,6 +161,8 @@ struct Limit {
     requests: AtomicUsize,
     stage: Arc<str>,
     count: IntCounter,
+    /// Whose turn it is to wait, where requests wait.
+    turn: Semaphore,
 }
 
 impl Limit {
@@ -198,12 +204,11 @@ fn neighbourhood(client: IpAddr, crowded: bool) -> IpAddr {
 struct Paced<S> {
     inner: S,
     limit: Arc<Limit>,
-    turn: Arc<Semaphore>,
 }
 
-async fn wait(limit: &Limit, turn: &Semaphore, client: Option<IpAddr>) -> Result<(), Fault> {
+async fn wait(limit: &Limit, client: Option<IpAddr>) -> Result<(), Fault> {
     let stopped = |_| Fault::new(FaultKind::Stopped).at(&limit.stage);
-    let _turn = turn.acquire().await.map_err(stopped)?;
+    let _turn = limit.turn.acquire().await.map_err(stopped)?;
     let mut waits = 0;
     while let Err(early) = limit.take(client) {
         waits += 1;
@@ -224,9 +229,9 @@ impl<R: Ask, S: Inner<R>> Service<R> for Paced<S> {
 
     fn call(&mut self, request: R) -> Self::Future {
         let mut inner = take_ready(&mut self.inner);
-        let (limit, turn) = (self.limit.clone(), self.turn.clone());
+        let limit = self.limit.clone();
         Box::pin(async move {
-            ours(wait(&limit, &turn, request.client())).await?;
+            ours(wait(&limit, request.client())).await?;
             inner.call(request).await
         })
     }

@@ -90,8 +90,8 @@ impl LayerSpec for Retry {
             clippy::cast_possible_truncation,
             reason = "a part from 0 to 1, of which a few digits matter"
         )]
-        let budget = TpsBudget::new(BUDGET_WINDOW, BUDGET_FLOOR, self.budget as f32);
-        BoxCloneSyncService::new(self.around(inner, Rule::Origin(Arc::new(budget)), context))
+        let budget = context.state(self, || TpsBudget::new(BUDGET_WINDOW, BUDGET_FLOOR, self.budget as f32));
+        BoxCloneSyncService::new(self.around(inner, Rule::Origin(budget), context))
     }
 
     fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving {

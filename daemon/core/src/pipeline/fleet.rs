@@ -8,6 +8,7 @@ use crate::event::Events;
 use crate::metrics::{Metrics, PipelineMetrics};
 use crate::plan::Plan;
 use crate::port::Ledger;
+use crate::stage::States;
 
 /// The pipelines that run, by name.
 pub struct Fleet {
@@ -16,6 +17,8 @@ pub struct Fleet {
     events: Events,
     ledger: Arc<dyn Ledger>,
     origins: Arc<dyn Origins>,
+    /// What the layers of all pipelines share.
+    states: Arc<States>,
 }
 
 impl Fleet {
@@ -26,7 +29,7 @@ impl Fleet {
         ledger: Arc<dyn Ledger>,
         origins: Arc<dyn Origins>,
     ) -> Self {
-        Self { pipelines: BTreeMap::new(), metrics, events, ledger, origins }
+        Self { pipelines: BTreeMap::new(), metrics, events, ledger, origins, states: Arc::default() }
     }
 
     /// The pipeline of this name.
@@ -73,6 +76,7 @@ impl Fleet {
 
     fn setup(&self, name: &Arc<str>) -> Setup {
         let metrics: Arc<PipelineMetrics> = self.metrics.pipeline(name);
-        Setup { name: name.clone(), metrics, events: self.events.clone(), ledger: self.ledger.clone() }
+        let (events, ledger, states) = (self.events.clone(), self.ledger.clone(), self.states.clone());
+        Setup { name: name.clone(), metrics, events, ledger, states }
     }
 }

@@ -5,6 +5,7 @@ mod fleet;
 mod running;
 mod shared;
 mod source;
+pub(crate) mod stack;
 mod status;
 mod supervisor;
 #[cfg(test)]

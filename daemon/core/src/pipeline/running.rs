@@ -8,11 +8,12 @@ use tokio::task::JoinHandle;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
+use super::stack::{around_upstream, context, mounts};
 use super::supervisor::{Job, watch_over};
 use super::{Bounds, Setup, Shared, State};
 use crate::fault::Fault;
 use crate::plan::{PipelinePlan, StagePlan};
-use crate::stage::{Answer, Exchange, LayerContext, Serving, SinkSpec, SourceSpec, Upstream};
+use crate::stage::{Answer, Exchange, Serving, SinkSpec, SourceSpec, States, Upstream};
 
 /// Makes the innermost service that a source's exchanges go to.
 pub trait Origins: Send + Sync {
@@ -31,13 +32,33 @@ pub struct Mount {
     pub service: Serving,
 }
 
+/// What a source keeps while its layers change.
+struct Ground {
+    /// The innermost service, with its connections and cookies.
+    client: Upstream,
+    /// What the layers know.
+    states: Arc<States>,
+}
+
+impl Ground {
+    fn new(origins: &dyn Origins, source: &StagePlan<dyn SourceSpec>) -> Self {
+        Self { client: origins.client(&*source.spec), states: Arc::default() }
+    }
+
+    fn stack(&self, source: &StagePlan<dyn SourceSpec>, shared: &Arc<Shared>) -> Upstream {
+        let context = context(shared, stage_name(source), &self.states);
+        around_upstream(self.client.clone(), &source.layers, &context)
+    }
+}
+
 /// A pipeline that runs. Dropping it stops it at once.
 pub struct Pipeline {
     shared: Arc<Shared>,
     plan: PipelinePlan,
     origins: Arc<dyn Origins>,
-    /// The innermost service of the source: it keeps its connections and cookies while layers change.
-    client: Upstream,
+    ground: Ground,
+    /// What the layers of the sinks know.
+    sink_states: Arc<States>,
     upstream: Arc<ArcSwap<Upstream>>,
     version: u32,
     source: JoinHandle<()>,
@@ -52,16 +73,18 @@ impl Pipeline {
     pub fn start(setup: Setup, plan: PipelinePlan, origins: Arc<dyn Origins>) -> Option<Self> {
         let shared = Arc::new(Shared::new(setup, bounds(&plan)));
         let first = plan.sources.first()?;
-        let client = origins.client(&*first.spec);
-        let upstream = Arc::new(ArcSwap::from_pointee(stack(first, &shared, &client)));
+        let ground = Ground::new(&*origins, first);
+        let upstream = Arc::new(ArcSwap::from_pointee(ground.stack(first, &shared)));
         let source = job(first, &shared, &upstream, 1).spawn();
         let watch = tokio::spawn(watch_over(shared.clone()));
-        let mounts = mounts(&plan, &shared);
+        let sink_states = Arc::default();
+        let mounts = mounts(&plan.sinks, &shared, &sink_states);
         Some(Self {
             shared,
             plan,
             origins,
-            client,
+            ground,
+            sink_states,
             upstream,
             version: 1,
             source,
@@ -95,18 +118,18 @@ impl Pipeline {
         if before.is_none_or(|before| !before.same_spec(first)) {
             self.switch_source(first);
         } else if before.is_none_or(|before| !before.same_layers(first)) {
-            self.upstream.store(Arc::new(stack(first, &self.shared, &self.client)));
+            self.upstream.store(Arc::new(self.ground.stack(first, &self.shared)));
         }
         if !same_sinks(&self.plan.sinks, &plan.sinks) {
-            self.mounts = mounts(&plan, &self.shared);
+            self.mounts = mounts(&plan.sinks, &self.shared, &self.sink_states);
         }
         self.plan = plan;
     }
 
     fn switch_source(&mut self, source: &StagePlan<dyn SourceSpec>) {
         self.version += 1;
-        self.client = self.origins.client(&*source.spec);
-        self.upstream = Arc::new(ArcSwap::from_pointee(stack(source, &self.shared, &self.client)));
+        self.ground = Ground::new(&*self.origins, source);
+        self.upstream = Arc::new(ArcSwap::from_pointee(self.ground.stack(source, &self.shared)));
         let next = job(source, &self.shared, &self.upstream, self.version).spawn();
         self.retiring.retain(|task| !task.is_finished());
         self.retiring.push(std::mem::replace(&mut self.source, next));
@@ -163,28 +186,6 @@ fn job(
 
 fn stage_name(source: &StagePlan<dyn SourceSpec>) -> Arc<str> {
     format!("source 1 {}", source.spec.kind()).into()
-}
-
-/// The client inside the layers: the first line of the file is nearest the origin.
-fn stack(source: &StagePlan<dyn SourceSpec>, shared: &Arc<Shared>, client: &Upstream) -> Upstream {
-    let context = context(shared, stage_name(source));
-    source.layers.iter().fold(client.clone(), |inner, layer| layer.wrap_upstream(inner, &context))
-}
-
-fn mounts(plan: &PipelinePlan, shared: &Arc<Shared>) -> Vec<Mount> {
-    plan.sinks.iter().enumerate().map(|(at, sink)| mount(at, sink, shared)).collect()
-}
-
-fn mount(at: usize, sink: &StagePlan<dyn SinkSpec>, shared: &Arc<Shared>) -> Mount {
-    let context = context(shared, format!("sink {} {}", at + 1, sink.spec.kind()).into());
-    let inner = sink.spec.build(&context);
-    let service = sink.layers.iter().fold(inner, |inner, layer| layer.wrap_serving(inner, &context));
-    Mount { path: sink.spec.path().to_owned(), stage: context.stage, service }
-}
-
-fn context(shared: &Arc<Shared>, stage: Arc<str>) -> LayerContext {
-    let metrics = shared.metrics.stage(&stage);
-    LayerContext { pipeline: shared.clone(), stage, metrics }
 }
 
 fn same_sinks(before: &[StagePlan<dyn SinkSpec>], after: &[StagePlan<dyn SinkSpec>]) -> bool {

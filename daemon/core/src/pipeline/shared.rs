@@ -15,6 +15,7 @@ use crate::event::Events;
 use crate::fault::Fault;
 use crate::metrics::PipelineMetrics;
 use crate::port::{Ledger, Numbering};
+use crate::stage::States;
 
 /// How far ahead the kept numbers run, so that not every segment has to be written.
 const RESERVE: u64 = 256;
@@ -59,6 +60,8 @@ pub struct Setup {
     pub events: Events,
     /// Where its numbers are kept.
     pub ledger: Arc<dyn Ledger>,
+    /// What the layers of all pipelines share.
+    pub states: Arc<States>,
 }
 
 /// What the stages of one pipeline share.
@@ -69,6 +72,8 @@ pub struct Shared {
     pub metrics: Arc<PipelineMetrics>,
     /// Part of every object's name: a new one with every set of windows, so that no URL ever changes its bytes.
     pub epoch: Arc<str>,
+    /// What the layers of all pipelines share.
+    pub states: Arc<States>,
     events: Events,
     ledger: Arc<dyn Ledger>,
     bounds: ArcSwap<Bounds>,
@@ -92,6 +97,7 @@ impl Shared {
             name: setup.name,
             metrics: setup.metrics,
             epoch: base36(now.as_millisecond().unsigned_abs()).into(),
+            states: setup.states,
             events: setup.events,
             ledger: setup.ledger,
             bounds: ArcSwap::from_pointee(bounds),

@@ -139,7 +139,7 @@ impl Origins for NoOrigin {
 }
 
 #[derive(Default)]
-struct Kept(Mutex<HashMap<String, Numbering>>);
+pub(super) struct Kept(Mutex<HashMap<String, Numbering>>);
 
 impl Ledger for Kept {
     fn load(&self, pipeline: &str) -> Option<Numbering> {
@@ -151,13 +151,14 @@ impl Ledger for Kept {
     }
 }
 
-fn setup(ledger: &Arc<Kept>) -> Setup {
+pub(super) fn setup(ledger: &Arc<Kept>) -> Setup {
     let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
     Setup {
         name: "news".into(),
         metrics: metrics.pipeline("news"),
         events: Events::default(),
         ledger: ledger.clone(),
+        states: Arc::default(),
     }
 }
 
@@ -166,7 +167,7 @@ fn source(renditions: usize, runs: &[&[Act]]) -> Arc<dyn SourceSpec> {
     Arc::new(Scripted { runs, renditions, started: Arc::default() })
 }
 
-fn plan(source: Arc<dyn SourceSpec>) -> PipelinePlan {
+pub(super) fn plan(source: Arc<dyn SourceSpec>) -> PipelinePlan {
     let source = StagePlan { spec: source, layers: Vec::new() };
     let buffer: StagePlan<dyn BufferSpec> = StagePlan { spec: Arc::new(Memory), layers: Vec::new() };
     PipelinePlan {

@@ -94,8 +94,6 @@ pub struct Limits {
     pub connections: usize,
     /// The size of a request's head.
     pub headers: ByteSize,
-    /// The size of a request's body.
-    pub body: ByteSize,
     /// From the first byte of a connection or request to the end of its head.
     pub head_timeout: Duration,
     /// How long a connection may stand without a request.
@@ -128,7 +126,6 @@ impl Default for Limits {
         Self {
             connections: 20_000,
             headers: ByteSize(32 << 10),
-            body: ByteSize(64 << 10),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(5),
@@ -222,7 +219,6 @@ fn limits(node: &Node<'_>) -> Limits {
             .and_then(|node| node.argument_within("number", 1..=1_000_000))
             .unwrap_or(usual.connections),
         headers: size("headers", 1 << 20).unwrap_or(usual.headers),
-        body: size("body", 16 << 20).unwrap_or(usual.body),
         head_timeout: child_within(node, "head-timeout", 1..=600).unwrap_or(usual.head_timeout),
         idle_timeout: child_within(node, "idle-timeout", 1..=3600).unwrap_or(usual.idle_timeout),
         write_timeout: child_within(node, "write-timeout", 1..=600).unwrap_or(usual.write_timeout),

@@ -66,7 +66,6 @@ fn show_limits(server: &Server) -> Shown {
     Shown::new("limits")
         .child(Shown::new("connections").argument(limits.connections))
         .child(Shown::new("headers").argument(limits.headers))
-        .child(Shown::new("body").argument(limits.body))
         .child(Shown::new("head-timeout").argument(limits.head_timeout))
         .child(Shown::new("idle-timeout").argument(limits.idle_timeout))
         .child(Shown::new("write-timeout").argument(limits.write_timeout))

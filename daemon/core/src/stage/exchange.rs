@@ -71,6 +71,9 @@ pub struct Exchange {
     pub validators: HeaderMap,
     /// How long the waits may last.
     pub deadlines: Deadlines,
+    /// Who may share the answer: a hash of all that the operator wrote and that decides what comes back, or
+    /// whether it may be asked for (the origin with its credentials, the headers, the allowed hosts).
+    pub audience: u64,
 }
 
 impl Ask for Exchange {

@@ -6,12 +6,14 @@ mod exchange;
 mod kind;
 mod serving;
 mod spec;
+mod states;
 
 pub use body::Body;
 pub use exchange::{Answer, ByteRange, Class, Deadlines, Exchange, Freshness, Provenance, Upstream};
 pub use kind::{BufferKind, Doc, Entry, Goods, Kinds, LayerKind, Place, SinkKind, SourceKind};
 pub use serving::{Serving, Viewing};
 pub use spec::{BufferSpec, Configured, LayerContext, LayerSpec, Reveal, SinkSpec, SourceSpec, Spec};
+pub use states::States;
 
 use std::net::IpAddr;
 

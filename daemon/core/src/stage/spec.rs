@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kdl::KdlNode;
 use url::Url;
 
-use super::{Serving, Upstream};
+use super::{Serving, States, Upstream};
 use crate::conf::HostRule;
 pub use crate::conf::Reveal;
 use crate::metrics::StageMetrics;
@@ -89,6 +89,36 @@ pub struct LayerContext {
     pub stage: Arc<str>,
     /// The stage's counters.
     pub metrics: StageMetrics,
+    /// What the layers of this stage know: the same for the stack that takes the place of this one.
+    pub states: Arc<States>,
+    /// How many layers of the same kind stand beneath a layer.
+    pub beneath: usize,
+}
+
+impl LayerContext {
+    /// The state of `layer` on this stage: that of an equal layer in the stack that this one replaces, else the
+    /// one that `make` gives.
+    pub fn state<T: Send + Sync + 'static>(
+        &self,
+        layer: &dyn Configured,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let settings = layer.show(Reveal::Whole);
+        self.states.get(format!("{} {} {settings}", self.stage, self.beneath), make)
+    }
+
+    /// The state that all equal layers of all pipelines share. A second layer of a kind on one stage keeps to
+    /// that stage, so that no request waits in one for what it holds up in the other.
+    pub fn common_state<T: Send + Sync + 'static>(
+        &self,
+        layer: &dyn Configured,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        if self.beneath > 0 {
+            return self.state(layer, make);
+        }
+        self.pipeline.states.get(layer.show(Reveal::Whole).to_string(), make)
+    }
 }
 
 /// A configured layer.

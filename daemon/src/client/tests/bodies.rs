@@ -105,6 +105,15 @@ async fn gzip_is_decoded_for_playlists_and_refused_for_segments() {
 }
 
 #[tokio::test]
+async fn gzip_of_any_size_within_the_limit_is_decoded() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+    encoder.write_all(&[7; 100_000]).unwrap();
+    let large = encoder.finish().unwrap();
+    let decoded = reading(move || gzip_answer(&large), Class::Playlist).await.unwrap().body;
+    assert!(decoded == [7; 100_000].as_slice());
+}
+
+#[tokio::test]
 async fn a_decompression_bomb_is_cut_at_the_limit() {
     let bomb = gzipped(&vec![0; 64 << 20]);
     assert!(bomb.len() < 1 << 20);

@@ -27,6 +27,7 @@ fn exchange(url: &Url, class: Class) -> Exchange {
         headers: Arc::default(),
         validators: HeaderMap::new(),
         deadlines: Deadlines { connect: Duration::from_secs(5), read: PATIENCE },
+        audience: 0,
     }
 }
 

@@ -71,7 +71,7 @@ impl Configured for File {
     }
 
     fn files(&self) -> Vec<(PathBuf, &'static str)> {
-        vec![(self.path.clone(), "the transport stream")]
+        vec![(self.path.clone(), "transport stream")]
     }
 }
 

@@ -33,6 +33,7 @@ fn pipeline() -> Arc<Shared> {
         metrics: metrics.pipeline("demo"),
         events: Events::default(),
         ledger: Arc::new(NoLedger),
+        states: Arc::default(),
     };
     Arc::new(Shared::new(setup, Bounds { segments: 1000, bytes: 1 << 30 }))
 }

@@ -43,6 +43,9 @@ pub(super) struct Follower {
     pub(super) container: Option<Container>,
     /// For a stream that has ended before it starts: it is played from here in real time.
     pub(super) paced_from: Option<Instant>,
+    /// Discontinuities that the origin did not announce.
+    pub(super) era_shift: u64,
+    pub(super) last_era: u64,
 }
 
 /// What changes while following.
@@ -148,6 +151,7 @@ impl Follower {
                 if let Some(playlist) = playlist {
                     self.take(progress, &playlist)?;
                 }
+                self.watch_stale(progress);
                 (progress.target / 2).max(SHORTEST_POLL)
             }
             Err(fault) => {
@@ -157,7 +161,7 @@ impl Follower {
                 backoff.max(fault.retry_after.unwrap_or_default()).min(LONGEST_BACKOFF)
             }
         };
-        self.watch_age(progress);
+        self.writer.playlist_age(progress.changed.elapsed());
         Ok(wait)
     }
 
@@ -184,8 +188,8 @@ impl Follower {
         Ok(())
     }
 
-    fn watch_age(&self, progress: &mut Progress) {
-        self.writer.playlist_age(progress.changed.elapsed());
+    /// A playlist that is answered and does not move is a fault of its own.
+    fn watch_stale(&self, progress: &mut Progress) {
         if progress.stale_reported.elapsed() >= 3 * progress.target {
             progress.stale_reported = Instant::now();
             self.feed.fault(&Fault::new(FaultKind::Stale));
@@ -217,6 +221,13 @@ impl Follower {
             return self.append_gap(step.era, duration);
         };
         progress.played += media.duration;
+        if self.container.as_ref().is_some_and(|before| !before.fits(&media.container))
+            && media.era == self.last_era
+        {
+            self.era_shift += 1; // the origin changed the container and did not say so
+        }
+        self.last_era = media.era;
+        let media = Media { era: media.era + self.era_shift, ..media };
         self.container = Some(media.container.clone());
         self.ladder.moved(self.at, media.duration);
         self.writer.append(media)
@@ -239,7 +250,7 @@ impl Follower {
         let Some(container) = self.container.clone() else { return Ok(()) };
         let gap = Media {
             duration,
-            era,
+            era: era + self.era_shift,
             gap: true,
             program_date_time: None,
             container,

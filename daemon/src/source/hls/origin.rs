@@ -1,5 +1,6 @@
 //! The origin as a source asks it: playlists, and whole objects.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
@@ -10,12 +11,15 @@ use sluice_core::stage::{Answer, ByteRange, Class, Deadlines, Exchange, Freshnes
 use tower::ServiceExt;
 use url::Url;
 
+use super::Hls;
+
 /// Asks through the stage's layers.
 #[derive(Clone)]
 pub(super) struct Origin {
-    pub(super) upstream: Upstream,
-    pub(super) headers: Arc<HeaderMap>,
-    pub(super) operator_url: Url,
+    upstream: Upstream,
+    headers: Arc<HeaderMap>,
+    operator_url: Url,
+    audience: u64,
 }
 
 /// A playlist with what the next poll needs.
@@ -28,6 +32,10 @@ pub(super) struct Polled {
 }
 
 impl Origin {
+    pub(super) fn new(upstream: Upstream, hls: &Hls) -> Self {
+        Self { upstream, headers: hls.header_map(), operator_url: hls.url.0.clone(), audience: audience(hls) }
+    }
+
     /// Asks for a playlist; `None` when it has not changed since `validators`.
     pub(super) async fn playlist(
         &self,
@@ -79,7 +87,58 @@ impl Origin {
             headers: self.headers.clone(),
             validators,
             deadlines: Deadlines::default(),
+            audience: self.audience,
         };
         self.upstream.clone().oneshot(exchange).await
+    }
+}
+
+/// A hash of all that decides what the origin answers to this source, and what the source may ask for.
+fn audience(hls: &Hls) -> u64 {
+    let url = &hls.url.0;
+    let mut hasher = DefaultHasher::new();
+    (url.scheme(), url.host_str(), url.port_or_known_default()).hash(&mut hasher);
+    (url.username(), url.password()).hash(&mut hasher);
+    for (name, value) in &hls.headers {
+        (name, value.expose()).hash(&mut hasher);
+    }
+    hls.allow_hosts.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_core::conf::decode;
+
+    use super::super::HLS;
+    use super::*;
+
+    fn audience_of(url: &str, rest: &str) -> u64 {
+        let (spec, problems) = decode(&format!("source \"hls\" \"{url}\" {{\n{rest}\n}}"), |node| {
+            node.argument::<String>("kind");
+            (HLS.decode)(node)
+        });
+        assert!(problems.is_empty(), "{problems:?}");
+        let spec = spec.flatten().unwrap();
+        audience(spec.as_any().downcast_ref().unwrap())
+    }
+
+    #[test]
+    fn sources_share_where_the_operator_wrote_the_same_about_one_origin() {
+        let known = audience_of("https://a.example/one/index.m3u8", "");
+        assert_eq!(
+            audience_of("https://a.example:443/two.m3u8?x=1", "parallel 5\nvariant \"lowest\""),
+            known
+        );
+        for (url, rest) in [
+            ("http://a.example/one/index.m3u8", ""),
+            ("https://b.example/one/index.m3u8", ""),
+            ("https://a.example:8443/one/index.m3u8", ""),
+            ("https://user:word@a.example/one/index.m3u8", ""),
+            ("https://a.example/one/index.m3u8", "header \"Authorization\" \"Bearer x\""),
+            ("https://a.example/one/index.m3u8", "allow-hosts \"cdn.lan\""),
+        ] {
+            assert_ne!(audience_of(url, rest), known, "{url} {rest}");
+        }
     }
 }

@@ -40,8 +40,7 @@ impl Source for Run {
 
 impl Run {
     pub(super) fn new(hls: Hls, context: SourceContext) -> Self {
-        let upstream = context.upstream.clone();
-        let origin = Origin { upstream, headers: hls.header_map(), operator_url: hls.url.0.clone() };
+        let origin = Origin::new(context.upstream.clone(), &hls);
         Self { hls, context, origin }
     }
 
@@ -76,6 +75,8 @@ impl Run {
                 parallel: self.hls.parallel,
                 container,
                 paced_from,
+                era_shift: 0,
+                last_era: 0,
             };
             follower.follow(loaded.playlist, loaded.validators)
         });

@@ -129,6 +129,7 @@ fn pipeline() -> Arc<Shared> {
         metrics: metrics.pipeline("news"),
         events: Events::default(),
         ledger: Arc::new(NoLedger),
+        states: Arc::default(),
     };
     Arc::new(Shared::new(setup, Bounds { segments: 100, bytes: 1 << 20 }))
 }
