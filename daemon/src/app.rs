@@ -104,7 +104,7 @@ async fn run_until_stopped(
 ) -> Result<(), AnyError> {
     let (mut hangup, mut terminate, mut interrupt) =
         (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let watch = Watch::new(dir)
+    let mut watch = Watch::new(dir)
         .inspect_err(|error| tracing::error!(%error, "the configuration is not watched; SIGHUP reloads it"))
         .ok();
     let mut watchdog = watchdog();
@@ -114,7 +114,7 @@ async fn run_until_stopped(
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             Some(()) = hangup.recv() => reload(reloader, admin, "SIGHUP", false).await,
-            () = changed(watch.as_ref()) => reload(reloader, admin, "file", false).await,
+            () = changed(watch.as_mut()) => reload(reloader, admin, "file", false).await,
             Some(order) = orders.recv() => {
                 let view = reload(reloader, admin, "API", order.dry_run).await;
                 if order.reply.send(view).is_err() {
@@ -150,7 +150,7 @@ async fn reload(
     view
 }
 
-async fn changed(watch: Option<&Watch>) {
+async fn changed(watch: Option<&mut Watch>) {
     match watch {
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sluice_harness::origin::{Answer, Live, Origin, Ticking};
 use sluice_harness::{Sluice, Taken, Viewer, Viewing};
 
-use super::{SOON, relay, serves, setup};
+use super::{SOON, relay, seconds, serves, setup};
 
 /// Two variants of one stream.
 struct Two {
@@ -108,9 +108,11 @@ async fn a_variant_that_is_missing_gets_gaps_and_comes_back_in_step() {
     let two = Two::start(0, 0).await;
     let [mut high, mut low] = two.watch().await;
     low.takes(4, SOON).await;
+    let outage = seconds(10);
     two.origin.fail("/low/", Answer::status(404));
+    // the other goes on, with one segment a second
+    high.takes(usize::try_from(outage.as_secs()).unwrap(), outage + SOON).await;
     two.sluice.wait_for_metric("sluice_segment_gaps_total", &[("pipeline", "news")], 3.0, SOON).await;
-    high.takes(3, SOON).await;
     two.origin.mend();
     low.takes(4, SOON).await;
     high.takes(2, SOON).await;

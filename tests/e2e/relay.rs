@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use sluice_harness::origin::Live;
 use sluice_harness::{Encoder, Ladder, Nginx, Protection, Taken, Viewer, play_with_ffmpeg, probe};
 
-use super::{relay, seconds, serves, setup};
+use super::{SOON, Stage, relay, seconds, serves, setup};
+
+/// Where a protected stream begins to count: in more than 32 bits.
+const IMPLICIT_IV_FROM: u64 = 5_000_000_000;
 
 /// The longest step between two video frames at 25 a second, with room for the clock of 90 kHz.
 const FRAME_SECONDS: f64 = 0.041;
@@ -28,6 +32,23 @@ async fn fragmented_mp4_goes_through_unchanged_with_its_initialization_section()
 async fn an_encrypted_stream_comes_out_clear() {
     let encoder = Encoder::start(Ladder::TransportStream(Protection::Aes128)).await;
     goes_through(&encoder, 1, seconds(20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_stream_whose_iv_is_the_media_sequence_comes_out_clear() {
+    let live = Live::new("a").from_sequence(IMPLICIT_IV_FROM).encrypted(*b"0123456789abcdef");
+    let stage = Stage::with(setup(), live, "").await;
+    let mut viewing = Viewer::new(stage.sluice.viewers, "/live/news/index.m3u8").watch();
+    viewing.takes(10, SOON).await;
+    let taken = viewing.stop().await;
+    taken.assert_whole();
+    let numbers = 0..=stage.live.newest();
+    let known: HashMap<_, _> = numbers.map(|number| (stage.live.segment(number), number)).collect();
+    let came: Vec<_> = taken.segments.iter().map(|segment| known.get(&segment.bytes).copied()).collect();
+    let first = came[0].expect("the first segment is the origin's");
+    let in_order: Vec<_> = (first..).map(Some).take(came.len()).collect();
+    assert_eq!(came, in_order);
+    assert_eq!(stage.origin.asked("key").len(), 1, "one key, fetched once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,9 +18,12 @@ fn names(listing: &Listing) -> BTreeSet<String> {
     listing.entries.iter().map(|entry| entry.uri.clone()).collect()
 }
 
-/// Ends the daemon, does something to its directory, starts it again, and compares.
-async fn goes_on(between: impl Fn(&std::path::Path)) {
+/// Ends the daemon after some more segments, does something to its directory, starts it again, and compares.
+async fn goes_on(segments: f64, between: impl Fn(&std::path::Path)) {
     let stage = Stage::new("").await;
+    let taken = [("pipeline", "news")];
+    let now = stage.sluice.metrics().await.sum("sluice_segments_total", &taken);
+    stage.sluice.wait_for_metric("sluice_segments_total", &taken, now + segments, SOON).await;
     let before = listing(&stage.sluice).await;
     let setup = stage.sluice.setup().clone();
     let (status, log) = stage.sluice.terminate().await;
@@ -37,12 +40,13 @@ async fn goes_on(between: impl Fn(&std::path::Path)) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn media_sequences_go_on_over_a_restart() {
-    goes_on(|_| {}).await;
+    goes_on(0.0, |_| {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn media_sequences_go_on_where_the_state_is_lost() {
-    goes_on(|home| std::fs::remove_dir_all(home.join("state")).unwrap()).await;
+    // numbers then come from the clock, at four a second: it must have passed what a start takes at once
+    goes_on(6.0, |home| std::fs::remove_dir_all(home.join("state")).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

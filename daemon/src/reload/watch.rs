@@ -16,12 +16,13 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// Tells of changes while it lives.
 pub(crate) struct Watch {
     changed: Arc<Notify>,
+    settling: bool,
     _watcher: RecommendedWatcher,
 }
 
 impl Watch {
-    /// Watches `dir` and tells of one change at once. Where it is a link or holds a `..data` link (as mounted configuration maps do), what
-    /// the links lead to is read anew with each event in the directory itself.
+    /// Watches `dir` and tells of one change at once. Where it is a link or holds a `..data` link (as mounted
+    /// configuration maps do), what the links lead to is read anew with each event in the directory itself.
     ///
     /// # Errors
     /// When the system gives no watch, as when its number is limited; the daemon then reloads on SIGHUP only.
@@ -39,14 +40,18 @@ impl Watch {
             })?;
         watcher.watch(&real(dir), RecursiveMode::NonRecursive)?;
         changed.notify_one(); // what changed between the reading before and the watch is found by one more
-        Ok(Self { changed, _watcher: watcher })
+        Ok(Self { changed, settling: false, _watcher: watcher })
     }
 
-    /// Waits for a change and until it has settled.
-    pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
+    /// Waits for a change and until it has settled. Whoever stops waiting finds the same change the next time.
+    pub(crate) async fn changed(&mut self) {
+        if !self.settling {
+            self.changed.notified().await;
+            self.settling = true;
+        }
         let deadline = Instant::now() + LONGEST;
         while Instant::now() < deadline && timeout(QUIET, self.changed.notified()).await.is_ok() {}
+        self.settling = false;
     }
 }
 
@@ -63,7 +68,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         std::fs::write(at("a.kdl"), "a").unwrap();
-        let watch = Watch::new(dir.path()).unwrap();
+        let mut watch = Watch::new(dir.path()).unwrap();
         watch.changed().await; // the first comes by itself
         let acts: [&dyn Fn() -> std::io::Result<()>; 5] = [
             &|| std::fs::write(at("b.kdl"), "b"),
@@ -80,5 +85,13 @@ mod tests {
             let seen = timeout(Duration::from_secs(10), watch.changed()).await;
             assert!(seen.is_ok(), "act {number}");
         }
+    }
+    #[tokio::test]
+    async fn a_change_is_not_lost_where_something_else_comes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(dir.path()).unwrap();
+        let other = timeout(QUIET / 2, watch.changed()).await;
+        assert!(other.is_err(), "the change had no time to settle");
+        assert!(timeout(Duration::from_secs(10), watch.changed()).await.is_ok());
     }
 }

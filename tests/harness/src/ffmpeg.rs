@@ -120,7 +120,7 @@ fn transport_stream(command: &mut Command, directory: &Path, protection: Protect
 
 /// Decrypts a segment of a protected stream; none when it is not whole. ffmpeg states the IV of the first
 /// segment, zero, for all.
-pub fn decrypt(bytes: &[u8]) -> Option<Vec<u8>> {
+fn decrypt(bytes: &[u8]) -> Option<Vec<u8>> {
     let cipher = Decryptor::<Aes128>::new(&KEY.into(), &[0; 16].into());
     cipher.decrypt_padded_vec::<Pkcs7>(bytes).ok()
 }

@@ -1,4 +1,5 @@
 //! What the end-to-end tests and the benchmarks stand on: the real daemon in a directory of its own, scripted
+//! origins, viewers and players.
 //!
 //! Everything here panics with words where a test cannot go on. A program that is missing fails the test with
 //! the name of its package; nothing is skipped.
@@ -24,7 +25,7 @@ mod wait;
 
 pub use browser::Browser;
 pub use exchange::{Connection, Reply, Version, get};
-pub use ffmpeg::{Encoder, Ladder, Protection, decrypt};
+pub use ffmpeg::{Encoder, Ladder, Protection};
 pub use listing::{Entry, Listing};
 pub use metrics::Metrics;
 pub use nginx::{Nginx, free_port};

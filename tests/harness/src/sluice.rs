@@ -105,6 +105,9 @@ impl Setup {
         let sluice = Sluice { process, setup: self.clone(), viewers, admin };
         let ready = async || sluice.api("/readyz").await.status.is_success().then_some(());
         eventually("readiness", LIMIT, ready).await;
+        // the directory is read once more as soon as it is watched: without it, that reload would be taken for one
+        // that a test waits for
+        sluice.wait_for_metric("sluice_config_reloads_total", &[], 2.0, LIMIT).await;
         sluice
     }
 

@@ -1,7 +1,6 @@
 //! Fetching one segment: its key, its initialization section, its bytes.
 
 use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::cursor::Step;
+use super::latest::Latest;
 use super::origin::Origin;
 use super::sniff;
 
@@ -27,8 +27,8 @@ pub(super) struct Fetcher {
     pub(super) feed: Feed,
     /// The lowest number that the origin still lists: below it a segment is gone.
     pub(super) oldest: watch::Sender<u64>,
-    key: Mutex<Option<(Url, [u8; 16])>>,
-    init: Mutex<Option<(Map, Arc<Init>)>>,
+    key: Latest<Url, [u8; 16]>,
+    init: Latest<Map, Arc<Init>>,
 }
 
 /// A step with what became of it.
@@ -40,7 +40,7 @@ pub(super) struct Fetched {
 
 impl Fetcher {
     pub(super) fn new(origin: Origin, feed: Feed) -> Self {
-        Self { origin, feed, oldest: watch::Sender::new(0), key: Mutex::new(None), init: Mutex::new(None) }
+        Self { origin, feed, oldest: watch::Sender::new(0), key: Latest::default(), init: Latest::default() }
     }
 
     /// Fetches what `step` names. A fault that a retry can help is retried until the origin does not list the
@@ -78,7 +78,7 @@ impl Fetcher {
 
     async fn fetch_once(&self, entry: &Entry, era: u64) -> Result<Media, Fault> {
         let init = match &entry.map {
-            Some(map) => Some(self.init(map, entry.sequence).await?),
+            Some(map) => Some(self.init.get(map, self.fetch_init(map, entry.sequence)).await?),
             None => None,
         };
         let answer = self.origin.object(&entry.url, Class::Segment, entry.range).await?;
@@ -96,40 +96,28 @@ impl Fetcher {
         })
     }
 
-    async fn init(&self, map: &Map, sequence: u64) -> Result<Arc<Init>, Fault> {
-        let known = lock(&self.init).as_ref().filter(|(known, _)| known == map).map(|(_, init)| init.clone());
-        if let Some(init) = known {
-            return Ok(init);
-        }
+    async fn fetch_init(&self, map: &Map, sequence: u64) -> Result<Arc<Init>, Fault> {
         let answer = self.origin.object(&map.url, Class::Init, map.range).await?;
         let bytes = self.decrypted(answer.body, map.key.as_deref(), sequence).await?;
         if !matches!(bytes.get(4..8), Some(b"ftyp" | b"moov" | b"styp")) {
             return Err(Fault::malformed("an initialization section that is no fMP4"));
         }
-        let init = Arc::new(Init::new(bytes));
-        *lock(&self.init) = Some((map.clone(), init.clone()));
-        Ok(init)
+        Ok(Arc::new(Init::new(bytes)))
     }
 
     async fn decrypted(&self, bytes: Bytes, key: Option<&Key>, sequence: u64) -> Result<Bytes, Fault> {
         let Some(key) = key else { return Ok(bytes) };
         let Key::Aes128 { url, .. } = key else { return Err(unsupported(key)) };
-        let secret = self.key(url).await?;
+        let secret = self.key.get(url, self.fetch_key(url)).await?;
         let iv = key.iv(sequence);
         let decrypted = tokio::task::spawn_blocking(move || decrypt::decrypt(&secret, &iv, bytes)).await;
         decrypted.map_err(|error| Fault::new(FaultKind::Internal("decryption".into())).because(error))?
     }
 
-    async fn key(&self, url: &Url) -> Result<[u8; 16], Fault> {
-        let known = lock(&self.key).as_ref().filter(|(known, _)| known == url).map(|(_, key)| *key);
-        if let Some(key) = known {
-            return Ok(key);
-        }
+    async fn fetch_key(&self, url: &Url) -> Result<[u8; 16], Fault> {
         let answer = self.origin.object(url, Class::Key, None).await?;
-        let key = <[u8; 16]>::try_from(answer.body.as_ref())
-            .map_err(|_| Fault::malformed(format!("a key of {} bytes; AES-128 has 16", answer.body.len())))?;
-        *lock(&self.key) = Some((url.clone(), key));
-        Ok(key)
+        <[u8; 16]>::try_from(answer.body.as_ref())
+            .map_err(|_| Fault::malformed(format!("a key of {} bytes; AES-128 has 16", answer.body.len())))
     }
 }
 
@@ -155,8 +143,4 @@ pub(super) fn unsupported(key: &Key) -> Fault {
 pub(super) fn object_name(url: &Url, range: Option<ByteRange>) -> Arc<str> {
     let range = range.map(|range| format!("@{}+{}", range.offset, range.length)).unwrap_or_default();
     format!("{}{}{range}", url.authority(), url.path()).into()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

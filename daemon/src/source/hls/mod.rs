@@ -5,6 +5,7 @@ mod cursor;
 mod fetch;
 mod follow;
 mod ladder;
+mod latest;
 mod origin;
 mod run;
 mod sniff;

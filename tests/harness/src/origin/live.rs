@@ -5,7 +5,11 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aes::Aes128;
 use bytes::Bytes;
+use cbc::Encryptor;
+use cbc::cipher::block_padding::Pkcs7;
+use cbc::cipher::{BlockModeEncrypt, KeyIvInit};
 
 use super::Answer;
 
@@ -27,6 +31,7 @@ struct State {
     discontinuity_sequence: u64,
     next_number: u64,
     listed: VecDeque<Listed>,
+    key: Option<[u8; 16]>,
 }
 
 struct Listed {
@@ -59,6 +64,7 @@ impl Live {
             discontinuity_sequence: 0,
             next_number: 0,
             listed: VecDeque::new(),
+            key: None,
         };
         Arc::new(Self {
             name: name.to_owned(),
@@ -92,6 +98,14 @@ impl Live {
     #[must_use]
     pub fn lasting(self: Arc<Self>, seconds: u64) -> Arc<Self> {
         self.change(|state| (state.target_secs, state.duration) = (seconds, Duration::from_secs(seconds)));
+        self
+    }
+
+    /// Protects segments by AES-128 with an IV that the playlist does not state: it is the media sequence number
+    /// (RFC 8216, 5.2). Not for a stream that is restarted.
+    #[must_use]
+    pub fn encrypted(self: Arc<Self>, key: [u8; 16]) -> Arc<Self> {
+        self.change(|state| state.key = Some(key));
         self
     }
 
@@ -132,12 +146,7 @@ impl Live {
         self.change(|state| state.next_number) - 1
     }
 
-    /// The media sequence of the newest segment.
-    pub fn newest_sequence(&self) -> u64 {
-        self.change(|state| state.first_sequence + state.listed.len() as u64) - 1
-    }
-
-    /// The bytes of a segment, the same each time.
+    /// The bytes of a segment before any protection, the same each time.
     pub fn segment(&self, number: u64) -> Bytes {
         packets(&format!("{}-{number}", self.name), self.size)
     }
@@ -152,6 +161,7 @@ impl Live {
             if state.discontinuity_sequence > 0 {
                 writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", state.discontinuity_sequence).unwrap();
             }
+            text.push_str(state.key.map_or("", |_| "#EXT-X-KEY:METHOD=AES-128,URI=\"key\"\n"));
             for Listed { number, discontinuity } in &state.listed {
                 text.push_str(if *discontinuity { "#EXT-X-DISCONTINUITY\n" } else { "" });
                 let seconds = state.duration.as_secs_f64();
@@ -168,9 +178,23 @@ impl Live {
                 Answer::text(self.playlist()).header("Content-Type", "application/vnd.apple.mpegurl");
             return Some(answer);
         }
+        if file == "key" {
+            return self.change(|state| state.key).map(|key| Answer::bytes(key.to_vec()));
+        }
         let number = file.strip_prefix(&self.name)?.strip_prefix('-')?.strip_suffix(".ts")?.parse().ok()?;
         (number <= self.newest())
-            .then(|| Answer::bytes(self.segment(number)).header("Content-Type", "video/mp2t"))
+            .then(|| Answer::bytes(self.protected(number)).header("Content-Type", "video/mp2t"))
+    }
+
+    /// A segment as it is sent.
+    fn protected(&self, number: u64) -> Bytes {
+        let clear = self.segment(number);
+        let sequence = |state: &State| state.next_sequence() - (state.next_number - number);
+        let Some((key, sequence)) = self.change(|state| Some((state.key?, sequence(state)))) else {
+            return clear;
+        };
+        let iv = u128::from(sequence).to_be_bytes();
+        Encryptor::<Aes128>::new(&key.into(), &iv.into()).encrypt_padded_vec::<Pkcs7>(&clear).into()
     }
 
     fn add(&self, discontinuity: bool) {
@@ -187,6 +211,13 @@ impl Live {
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.lock().unwrap())
+    }
+}
+
+impl State {
+    /// The media sequence number that the next segment gets.
+    fn next_sequence(&self) -> u64 {
+        self.first_sequence + self.listed.len() as u64
     }
 }
 
