@@ -14,9 +14,6 @@ mod source;
 mod state_dir;
 mod telemetry;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
     cli::main()
 }

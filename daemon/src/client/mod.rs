@@ -44,7 +44,7 @@ const MAX_REDIRECTS: usize = 5;
 const IDLE: Duration = Duration::from_secs(30);
 const MAX_IDLE_PER_HOST: usize = 8;
 /// hyper's own bound lets each connection keep 400 KiB; larger reads than this gain nothing measurable.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+const READ_BUFFER_BYTES: usize = 32 * 1024;
 
 type Pool = legacy::Client<Connector, Empty<Bytes>>;
 

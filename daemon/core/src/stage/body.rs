@@ -11,7 +11,7 @@ use prometheus::IntCounter;
 
 /// A connection takes a frame whole, however full its socket is. Frames of this size keep a body, and what it
 /// holds, alive until all but the last of it is sent.
-const LARGEST_FRAME: usize = 256 * 1024;
+const LARGEST_FRAME: usize = 1024 * 1024;
 
 /// A finite body of shared chunks. What it holds (permits, counts) is let go when it is dropped.
 #[derive(Default)]

@@ -63,7 +63,8 @@ impl MediaPlaylist {
 
     fn known(&self) -> Option<Arc<Rendered>> {
         let version = self.rendition.window.version();
-        self.rendered.load_full().filter(|rendered| rendered.version == version)
+        let rendered = self.rendered.load();
+        rendered.as_ref().filter(|rendered| rendered.version == version).cloned()
     }
 }
 
