@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_harness::origin::{Answer, Live, Origin, Ticking};
-use sluice_harness::{Sluice, Taken, Viewer, Viewing};
+use sluice_harness::{Sluice, Taken, Viewer, Viewing, eventually};
 
 use super::{SOON, relay, seconds, serves, setup};
 
@@ -28,12 +28,17 @@ low/index.m3u8
 impl Two {
     /// Starts both, of which the second has `behind` segments fewer and counts from `offset`.
     async fn start(offset: u64, behind: usize) -> Self {
+        let low = Live::new("low").from_sequence(offset).filled(8 - behind);
+        Self::with(Live::new("high").filled(8), low, |_| {}).await
+    }
+
+    /// Starts both from an origin that `prepare` may break.
+    async fn with(high: Arc<Live>, low: Arc<Live>, prepare: impl FnOnce(&Origin)) -> Self {
         let origin = Origin::start().await;
-        let (high, low) = (Live::new("high"), Live::new("low").from_sequence(offset));
-        let (high, low) = (high.filled(8), low.filled(8 - behind));
         origin.serve("/index.m3u8", Answer::text(MULTIVARIANT));
         origin.mount("/high", &high);
         origin.mount("/low", &low);
+        prepare(&origin);
         let ticking = [&high, &low].map(|live| live.ticking(Duration::from_secs(1)));
         let text = relay("news", &origin.url("/index.m3u8"), "variant \"all\"");
         let sluice = setup().file("news.kdl", &text).start().await;
@@ -122,4 +127,33 @@ async fn a_variant_that_is_missing_gets_gaps_and_comes_back_in_step() {
     assert_eq!((&low.failures[..], &low.violations[..], &low.lost[..]), (&[][..], &[][..], &[][..]));
     assert_in_step(&two.places(&two.high, &high), &two.places(&two.low, &low), 0);
     assert_eq!(two.sluice.state("news").await, "live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ladder_is_served_when_every_variant_can_be_played() {
+    let [high, low] = ["high", "low"].map(|name| Live::new(name).lasting(4).filled(8));
+    let slow = low.clone();
+    let two = Two::with(high, low, move |origin| {
+        origin.fail_by(move |asked| {
+            let number = asked.path.strip_prefix("/low/low-")?.strip_suffix(".ts")?.parse().ok()?;
+            Some(Answer::bytes(slow.segment(number)).after(Duration::from_secs(2)))
+        });
+    })
+    .await;
+    let [high, low] = two.watch().await;
+    assert_eq!((&high.stop().await.failures[..], &low.stop().await.failures[..]), (&[][..], &[][..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ladder_starts_without_a_variant_that_is_not_there() {
+    let [high, low] = ["high", "low"].map(|name| Live::new(name).filled(8));
+    let two = Two::with(high, low, |origin| origin.fail("/high/", Answer::status(404))).await;
+    two.sluice.wait_for_state("news", "live", SOON).await;
+    two.origin.mend();
+    let served = async || {
+        let index = two.sluice.get("/live/news/index.m3u8").await.text();
+        let uri = index.lines().find(|line| line.contains("video-1"))?;
+        two.sluice.get(&format!("/live/news/{uri}")).await.status.is_success().then_some(())
+    };
+    eventually("the variant that came later", SOON, served).await;
 }

@@ -34,6 +34,8 @@ pub struct RenditionSet {
     pub renditions: Vec<Arc<Rendition>>,
     /// Whether every segment can be decoded on its own (EXT-X-INDEPENDENT-SEGMENTS).
     pub independent_segments: bool,
+    /// When a source found these renditions at its origin.
+    pub since: Instant,
     target_duration_secs: AtomicU64,
 }
 
@@ -212,6 +214,7 @@ impl Shared {
         Arc::new(RenditionSet {
             renditions: renditions.collect(),
             independent_segments: independent,
+            since: Instant::now(),
             target_duration_secs: AtomicU64::new(ceil_secs(target).max(numbers.target_duration_secs)),
         })
     }

@@ -26,6 +26,9 @@ const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mp
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const VARY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 
+/// After so many target durations a rendition without segments is late.
+const LATE_AFTER_TARGETS: u32 = 3;
+
 /// The innermost service of an `hls` sink. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Serve {
@@ -99,8 +102,7 @@ impl Inner {
         let (playlist, name) = match (&views.multivariant, views.playlists.as_slice()) {
             (None, [only]) => (only, viewing.rest.as_str()),
             (Some(multivariant), _) if viewing.rest == "index.m3u8" => {
-                let first = views.playlists.first().ok_or_else(not_found)?;
-                first.current(&views.set, epoch, self.window)?; // a ladder without segments is still starting
+                self.has_started(views)?;
                 return Ok(text(multivariant, &viewing.headers));
             }
             (_, playlists) => {
@@ -114,6 +116,20 @@ impl Inner {
         }
         let snapshot = playlist.rendition().window.snapshot();
         Object::find(&snapshot, epoch, name)?.answer(name, &viewing.headers)
+    }
+
+    /// A player may choose any rendition, so that a ladder has started when all have. Those that are late keep
+    /// the others waiting no longer.
+    fn has_started(&self, views: &Views) -> Result<(), Fault> {
+        let current =
+            |playlist: &MediaPlaylist| playlist.current(&views.set, &self.pipeline.epoch, self.window).err();
+        let mut faults: Vec<Fault> = views.playlists.iter().filter_map(current).collect();
+        let some = faults.len() < views.playlists.len();
+        let late = views.set.since.elapsed() >= LATE_AFTER_TARGETS * views.set.target_duration();
+        match faults.pop() {
+            Some(fault) if !(some && late) => Err(fault),
+            _ => Ok(()),
+        }
     }
 
     /// The views of the renditions that are served now.
