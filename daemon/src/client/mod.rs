@@ -43,8 +43,8 @@ use policy::Trust;
 const MAX_REDIRECTS: usize = 5;
 const IDLE: Duration = Duration::from_secs(30);
 const MAX_IDLE_PER_HOST: usize = 8;
-/// hyper's own bound lets each connection keep 400 KiB; larger reads than this gain nothing measurable.
-const READ_BUFFER_BYTES: usize = 32 * 1024;
+/// hyper lets each connection keep up to 400 KiB, and a relay of a live stream has a few that are mostly idle.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 type Pool = legacy::Client<Connector, Empty<Bytes>>;
 

@@ -1,7 +1,7 @@
 //! An independent checker of HLS playlists against the MUSTs of RFC 8216, for tests.
 //!
 //! [`check`] looks at one playlist of either kind, [`Follower`] at successive copies of one media playlist. Neither
-//! shares a line with the code that renders playlists: the line reader is in [`line`], plain on purpose. Each
+//! shares a line with the code that renders playlists: the line reader is in `line`, plain on purpose. Each
 //! violation names its rule by the section of the RFC.
 
 mod follow;

@@ -1,7 +1,7 @@
 //! The plan: what the files of a configuration say, typed, checked and comparable.
 //!
-//! Reading is pure: texts in, a [`Plan`] and every problem of every file out. A reload is a value too: [`settle`]
-//! gives what is in force after a change, [`diff`] what it changes.
+//! Reading is pure: texts in, a [`Plan`] and every problem of every file out. A reload is a value too: [`settle()`]
+//! gives what is in force after a change, [`diff()`] what it changes.
 
 mod compliance;
 mod conflict;
