@@ -238,7 +238,8 @@ impl Origins for Http {
     fn client(&self, source: &dyn SourceSpec) -> Upstream {
         let urls: Vec<_> = source.operator_url().into_iter().cloned().collect();
         let policy = Policy::new(&urls, source.allowed_hosts());
-        BoxCloneSyncService::new(Client::new(policy, ClientLimits::default(), &self.tls))
+        let limits = ClientLimits { idle_per_host: source.idle_connections(), ..ClientLimits::default() };
+        BoxCloneSyncService::new(Client::new(policy, limits, &self.tls))
     }
 }
 

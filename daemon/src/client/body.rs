@@ -29,11 +29,19 @@ pub(crate) struct ClientLimits {
     pub(crate) init_bytes: u64,
     /// Segments; with a byte range, up to the range's end.
     pub(crate) segment_bytes: u64,
+    /// Connections to one host that are kept without a request. Each costs about 40 KiB.
+    pub(crate) idle_per_host: usize,
 }
 
 impl Default for ClientLimits {
     fn default() -> Self {
-        Self { playlist_bytes: 2 << 20, key_bytes: 1 << 10, init_bytes: 4 << 20, segment_bytes: 256 << 20 }
+        Self {
+            playlist_bytes: 2 << 20,
+            key_bytes: 1 << 10,
+            init_bytes: 4 << 20,
+            segment_bytes: 256 << 20,
+            idle_per_host: 3,
+        }
     }
 }
 

@@ -42,7 +42,6 @@ use policy::Trust;
 
 const MAX_REDIRECTS: usize = 5;
 const IDLE: Duration = Duration::from_secs(30);
-const MAX_IDLE_PER_HOST: usize = 8;
 /// hyper lets each connection keep up to 400 KiB, and a relay of a live stream has a few that are mostly idle.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
@@ -87,7 +86,7 @@ impl Client {
                 .timer(TokioTimer::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(IDLE)
-                .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+                .pool_max_idle_per_host(limits.idle_per_host)
                 .http1_max_buf_size(READ_BUFFER_BYTES)
                 .build(Connector::new(resolver, tls.clone()))
         };

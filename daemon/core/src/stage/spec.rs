@@ -57,6 +57,12 @@ pub trait SourceSpec: Spec {
         None
     }
 
+    /// How many connections to one host are worth keeping between exchanges: as many as it uses at once, again and
+    /// again.
+    fn idle_connections(&self) -> usize {
+        1
+    }
+
     /// Hosts that what this source reads may lead to, besides public ones and its own.
     fn allowed_hosts(&self) -> &[HostRule] {
         &[]

@@ -136,6 +136,13 @@ impl SourceSpec for Hls {
         &self.allow_hosts
     }
 
+    fn idle_connections(&self) -> usize {
+        match self.choice {
+            Choice::All => 8, // the polls of a ladder come together
+            _ => 3,           // a poll, a segment, and one of an audio group
+        }
+    }
+
     fn operator_url(&self) -> Option<&url::Url> {
         Some(&self.url.0)
     }
