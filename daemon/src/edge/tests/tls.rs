@@ -136,3 +136,28 @@ async fn a_drain_waits_neither_for_handshakes_nor_for_streams_that_get_no_window
     assert_eq!((cut, held.load(Ordering::SeqCst)), (1, 0));
     assert_eq!(silent.read(&mut [0; 16]).await.unwrap_or(0), 0);
 }
+
+#[tokio::test]
+async fn tls_is_turned_on_and_off_on_a_listener_that_stands() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificate = renew(directory.path());
+    let identity =
+        Identity::load(&directory.path().join("cert.pem"), &directory.path().join("key.pem")).unwrap();
+    let mut running = Running::new(Settings::default(), text("ok"));
+    let address = running.listener.local_addr();
+    let plain = || async move {
+        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request =
+            Request::get("/live/news/x").header("host", "localhost").body(Empty::<Bytes>::new()).unwrap();
+        sender.send_request(request).await.is_ok()
+    };
+    assert!(plain().await);
+    running.listener.identify(Some(identity)).unwrap();
+    assert!(connect(address, &certificate, b"h2").await.is_ok());
+    assert!(!plain().await, "a plain request is no handshake");
+    running.listener.identify(None).unwrap();
+    assert!(plain().await);
+    assert!(connect(address, &certificate, b"h2").await.is_err());
+}

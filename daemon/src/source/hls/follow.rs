@@ -22,7 +22,10 @@ use super::origin::{Origin, Polled};
 
 /// Polls that fail are repeated after this, doubling.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+/// They never wait for more than half of what the playlist listed, so that a short fault costs no segment.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(8);
+/// What an origin may ask for.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 const SHORTEST_POLL: Duration = Duration::from_millis(200);
 
 /// One rendition as it is followed.
@@ -57,6 +60,8 @@ struct Progress {
     last: Option<(u32, u64, u64)>,
     ended: bool,
     target: Duration,
+    /// The playing time of the newest playlist.
+    listed: Duration,
     played: Duration,
     changed: Instant,
     stale_reported: Instant,
@@ -73,6 +78,7 @@ impl Progress {
             last: None,
             ended: false,
             target,
+            listed: Duration::ZERO,
             played: Duration::ZERO,
             changed: now,
             stale_reported: now,
@@ -158,7 +164,9 @@ impl Follower {
                 self.feed.fault(&fault);
                 let backoff = FIRST_BACKOFF.saturating_mul(1 << progress.failures.min(8));
                 progress.failures += 1;
-                backoff.max(fault.retry_after.unwrap_or_default()).min(LONGEST_BACKOFF)
+                let longest =
+                    (progress.listed / 2).clamp(progress.target, LONGEST_BACKOFF.max(progress.target));
+                backoff.min(longest).max(fault.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER))
             }
         };
         self.writer.playlist_age(progress.changed.elapsed());
@@ -173,6 +181,7 @@ impl Follower {
             return Err(unsupported(key));
         }
         progress.target = playlist.target_duration.max(Duration::from_secs(1));
+        progress.listed = playlist.entries.iter().map(|entry| entry.duration).sum();
         progress.ended = playlist.ended;
         if let Some(oldest) = playlist.entries.first() {
             progress.fetcher.oldest.send_replace(oldest.sequence);
