@@ -29,6 +29,9 @@ use crate::telemetry::{self, ConfigMetrics, LogHandle};
 /// Reloads that wait for their turn; one more is refused.
 const WAITING_RELOADS: usize = 16;
 
+/// How long blocking work may go on when all else is over.
+const AFTER_THE_END: std::time::Duration = std::time::Duration::from_secs(1);
+
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the daemon on a plan until a signal ends it.
@@ -38,7 +41,9 @@ pub(crate) fn run(dir: &Path, settled: Settled) -> ExitCode {
         let log = telemetry::install(server.log.level, server.log.format)?;
         crate::state_dir::raise_descriptor_limit();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(serve(dir, settled.clone(), log))
+        let served = runtime.block_on(serve(dir, settled.clone(), log));
+        runtime.shutdown_timeout(AFTER_THE_END); // a read that hangs must not keep the process
+        served
     };
     match started() {
         Ok(()) => ExitCode::SUCCESS,
@@ -144,7 +149,9 @@ async fn reload(
         admin.listener.retune(token(reloader.plan()));
     } // else the token stays with the address, until a restart changes both
     if matches!(view.outcome, Outcome::Applied | Outcome::Partial) {
-        announce_pipelines(reloader);
+        let started =
+            |name: &str| view.changes.iter().any(|one| one.pipeline == name && one.change == "start");
+        announce_pipelines(reloader, started);
     }
     tell_service_manager(&[sd_notify::NotifyState::Ready]);
     view
@@ -194,12 +201,12 @@ fn announce(reloader: &Reloader, admin: &Admin) {
     }
     let address = admin.local_addr();
     tracing::info!(listener = "admin", %address, url = format!("http://{address}/"), "listening");
-    announce_pipelines(reloader);
+    announce_pipelines(reloader, |_| true);
 }
 
-fn announce_pipelines(reloader: &Reloader) {
+fn announce_pipelines(reloader: &Reloader, of_interest: impl Fn(&str) -> bool) {
     let Some(base) = base_url(reloader.plan(), reloader.addresses().next()) else { return };
-    for pipeline in reloader.plan().enabled() {
+    for pipeline in reloader.plan().enabled().filter(|pipeline| of_interest(&pipeline.name)) {
         for sink in &pipeline.sinks {
             let (page, url) =
                 (format!("{base}{}/", sink.spec.path()), format!("{base}{}/index.m3u8", sink.spec.path()));

@@ -1,6 +1,6 @@
 //! The files of a configuration, and what their secrets come from.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use sluice_core::conf::Lookup;
@@ -46,11 +46,17 @@ impl Lookup for SystemLookup {
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
-        let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-        if size > LARGEST_SECRET_BYTES {
-            return Err(format!("it has {size} bytes; a secret has at most {LARGEST_SECRET_BYTES}"));
+        let words = |error: io::Error| error.to_string();
+        // a pipe or a device could keep the reader waiting for ever
+        if !std::fs::metadata(path).map_err(words)?.is_file() {
+            return Err("it is no file".to_owned());
         }
-        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(words)?;
+        file.take(LARGEST_SECRET_BYTES + 1).read_to_string(&mut text).map_err(words)?;
+        if text.len() as u64 > LARGEST_SECRET_BYTES {
+            return Err(format!("it is larger than {LARGEST_SECRET_BYTES} bytes, which no secret is"));
+        }
         Ok(text
             .strip_suffix('\n')
             .map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line))

@@ -93,10 +93,17 @@ fn write_all(dir: &Path, waiting: &Waiting) {
         while state.numbers.is_empty() && !state.closing {
             state = waiting.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let Some((pipeline, numbering)) = state.numbers.pop_first() else { return };
+        let first =
+            state.numbers.first_key_value().map(|(pipeline, numbering)| (pipeline.clone(), *numbering));
+        let Some((pipeline, numbering)) = first else { return };
         drop(state);
         if let Err(error) = write(dir, &pipeline, numbering) {
             tracing::error!(pipeline, %error, "numbers cannot be kept; a restart may derive them from the clock");
+        }
+        // until now they could be read where they waited
+        let mut state = waiting.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.numbers.get(&pipeline) == Some(&numbering) {
+            state.numbers.remove(&pipeline);
         }
     }
 }

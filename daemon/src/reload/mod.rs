@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -23,6 +24,9 @@ use crate::edge::{Cors, Edge, EdgeMetrics, Identity, Limits, Listener, Routes, S
 use crate::files;
 use crate::kinds::KINDS;
 use crate::telemetry::{ConfigMetrics, LogHandle};
+
+/// How long reading the directory and its secrets may take: a file system that hangs must not hold up signals.
+const LONGEST_READING: Duration = Duration::from_secs(10);
 
 /// Why a reload could not be prepared. All is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +103,7 @@ impl Reloader {
     pub(crate) async fn reload(&mut self, cause: &'static str, dry_run: bool) -> ReloadView {
         let settled = match self.settle().await {
             Ok(settled) => settled,
+            Err(error) if dry_run => return refusal(&error, &self.parts.board.config()),
             Err(error) => return self.refuse(&error, cause),
         };
         if dry_run {
@@ -116,8 +121,9 @@ impl Reloader {
             let current = files::read_dir(&dir)?;
             Ok(plan::settle(&current, &good, &KINDS, &files::SystemLookup))
         });
-        let settled = settling.await.map_err(std::io::Error::other).map_err(PrepareError::Read)?;
-        settled.map_err(PrepareError::Read)
+        let settled = tokio::time::timeout(LONGEST_READING, settling).await;
+        let settled = settled.map_err(std::io::Error::from).map_err(PrepareError::Read)?;
+        settled.map_err(std::io::Error::other).flatten().map_err(PrepareError::Read)
     }
 
     fn prepare(&self, server: &Server) -> Result<Prepared, PrepareError> {
@@ -227,16 +233,9 @@ impl Reloader {
     }
 
     fn refuse(&self, error: &PrepareError, cause: &'static str) -> ReloadView {
-        let words = chain(error);
-        tracing::error!(error = words, cause, "reload failed; all is as it was");
         let before = self.parts.board.config();
-        let view = ReloadView {
-            time: Timestamp::now(),
-            outcome: Outcome::Refused,
-            error: Some(words),
-            changes: Vec::new(),
-            problems: before.problems.clone(),
-        };
+        let view = refusal(error, &before);
+        tracing::error!(error = view.error, cause, "reload failed; all is as it was");
         self.post(ConfigView { last_reload: Some(view.clone()), ..ConfigView::clone(&before) }, cause);
         view
     }
@@ -280,6 +279,16 @@ impl Reloader {
 fn view(outcome: Outcome, changes: Vec<ChangeView>, settled: &Settled) -> ReloadView {
     let problems = settled.problems.iter().map(ProblemView::from).collect();
     ReloadView { time: Timestamp::now(), outcome, error: None, changes, problems }
+}
+
+fn refusal(error: &PrepareError, before: &ConfigView) -> ReloadView {
+    ReloadView {
+        time: Timestamp::now(),
+        outcome: Outcome::Refused,
+        error: Some(chain(error)),
+        changes: Vec::new(),
+        problems: before.problems.clone(),
+    }
 }
 
 /// The files that are in force or would be, had they no problems.

@@ -14,6 +14,9 @@ use crate::fault::{Fault, FaultKind};
 use crate::media::{Container, Media, Origin, Part};
 use crate::metrics::SourceMetrics;
 
+/// How many segments a run can bring while the next one looks for its place.
+const MOST_REPEATED: usize = 8;
+
 /// One run of one source, as seen from the source.
 #[derive(Clone)]
 pub struct Feed {
@@ -108,6 +111,9 @@ impl Writer {
     /// segment before, without a discontinuity between them (RFC 8216, 4.3.2.3).
     pub fn append(&self, media: Media) -> Result<(), Fault> {
         let discontinuity = self.admit(&media)?;
+        if self.has_already(&media) {
+            return Ok(());
+        }
         let bytes = media.len_bytes();
         self.numbered(self.window().append(media, discontinuity));
         self.taken(bytes);
@@ -174,6 +180,16 @@ impl Writer {
 
     fn window(&self) -> &Window {
         &self.set.renditions[self.at].window
+    }
+
+    /// Whether the run before brought the same object after this one had looked for its place.
+    fn has_already(&self, media: &Media) -> bool {
+        if !self.run.resumed.load(Ordering::Relaxed) || media.origin.is_none() {
+            return false;
+        }
+        let snapshot = self.window().snapshot();
+        let newest = snapshot.segments.iter().rev().take(MOST_REPEATED);
+        newest.into_iter().any(|segment| segment.media.origin == media.origin)
     }
 
     /// Takes over if this run is the newest; gives the discontinuity sequence for `media`.

@@ -17,6 +17,9 @@ use crate::metrics::PipelineMetrics;
 use crate::port::{Ledger, Numbering};
 use crate::stage::States;
 
+/// A segment that the set before takes in while it is replaced must not share a number with a new one.
+const IN_FLIGHT: u64 = 4;
+
 /// How far ahead the kept numbers run, so that not every segment has to be written.
 const RESERVE: u64 = 256;
 
@@ -25,7 +28,7 @@ pub struct Rendition {
     /// What it is.
     pub spec: RenditionSpec,
     /// Its segments.
-    pub window: Window,
+    pub window: Arc<Window>,
 }
 
 /// Every rendition of a pipeline.
@@ -34,8 +37,12 @@ pub struct RenditionSet {
     pub renditions: Vec<Arc<Rendition>>,
     /// Whether every segment can be decoded on its own (EXT-X-INDEPENDENT-SEGMENTS).
     pub independent_segments: bool,
+    /// Part of every object's name: a new one with every set of windows, so that no URL ever changes its bytes.
+    pub epoch: Arc<str>,
     /// When a source found these renditions at its origin.
     pub since: Instant,
+    /// Whether it takes the place of other renditions that had viewers.
+    pub succeeds: bool,
     target_duration_secs: AtomicU64,
 }
 
@@ -72,14 +79,13 @@ pub struct Shared {
     pub name: Arc<str>,
     /// Its counters.
     pub metrics: Arc<PipelineMetrics>,
-    /// Part of every object's name: a new one with every set of windows, so that no URL ever changes its bytes.
-    pub epoch: Arc<str>,
     /// What the layers of all pipelines share.
     pub states: Arc<States>,
     events: Events,
     ledger: Arc<dyn Ledger>,
     bounds: ArcSwap<Bounds>,
     renditions: ArcSwapOption<RenditionSet>,
+    epochs: AtomicU64,
     status: watch::Sender<Status>,
     pub(super) generation: AtomicU64,
     pub(super) reserved: std::sync::Mutex<Option<Numbering>>,
@@ -98,12 +104,12 @@ impl Shared {
         Self {
             name: setup.name,
             metrics: setup.metrics,
-            epoch: base36(now.as_millisecond().unsigned_abs()).into(),
             states: setup.states,
             events: setup.events,
             ledger: setup.ledger,
             bounds: ArcSwap::from_pointee(bounds),
             renditions: ArcSwapOption::empty(),
+            epochs: AtomicU64::new(0),
             status: watch::Sender::new(Status { state: State::Starting, reason: String::new(), since: now }),
             generation: AtomicU64::new(0),
             reserved: std::sync::Mutex::new(None),
@@ -188,8 +194,8 @@ impl Shared {
         self.last_fault.store(Some(Arc::new((Timestamp::now(), fault.clone()))));
     }
 
-    /// The set that `specs` describe: the one that is served, where it fits; else a new one that goes on at its
-    /// numbers and takes its place with the first segment (see [`Shared::publish`]).
+    /// The set that `specs` describe. Where it is like the one that is served, its windows go on; else it has new
+    /// ones. It is served from the first segment on (see [`Shared::publish`]).
     pub(super) fn open(
         &self,
         specs: &[RenditionSpec],
@@ -198,29 +204,49 @@ impl Shared {
     ) -> Arc<RenditionSet> {
         let served = self.renditions();
         if let Some(set) = served.as_ref().filter(|set| set.fits(specs)) {
-            set.target_duration_secs.fetch_max(ceil_secs(target), Ordering::Relaxed);
-            return set.clone();
+            if set.target_duration_secs.fetch_max(ceil_secs(target), Ordering::Relaxed) < ceil_secs(target) {
+                tracing::warn!(pipeline = %self.name, ?target, "the target duration had to grow");
+            }
+            return if set.describes(specs) { set.clone() } else { set.described_by(specs, independent) };
         }
-        let numbers = match served {
-            Some(set) => set.numbers(),
-            None => self.ledger.load(&self.name).unwrap_or_else(from_clock),
-        };
         let bounds = **self.bounds.load();
         let renditions = specs.iter().map(|spec| {
-            let metrics = self.metrics.rendition(&spec.name);
-            let window = Window::new(bounds, numbers.media_sequence, numbers.discontinuity_sequence, metrics);
+            let window = Arc::new(Window::new(bounds, self.metrics.rendition(&spec.name)));
             Arc::new(Rendition { spec: spec.clone(), window })
         });
+        let kept = served.map_or(0, |set| set.target_duration().as_secs());
         Arc::new(RenditionSet {
             renditions: renditions.collect(),
             independent_segments: independent,
+            epoch: self.next_epoch(),
             since: Instant::now(),
-            target_duration_secs: AtomicU64::new(ceil_secs(target).max(numbers.target_duration_secs)),
+            succeeds: kept > 0,
+            target_duration_secs: AtomicU64::new(ceil_secs(target).max(kept)),
         })
     }
 
-    /// Serves this set from now on.
+    /// The wall clock in milliseconds, or one more than the last.
+    fn next_epoch(&self) -> Arc<str> {
+        let now = Timestamp::now().as_millisecond().unsigned_abs();
+        let next = |last: u64| now.max(last + 1);
+        let last = self.epochs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        base36(next(last.unwrap_or_default())).into()
+    }
+
+    /// Serves this set from now on. New windows go on at the numbers of those that were served, or at those that
+    /// were kept.
     pub(super) fn publish(&self, set: &Arc<RenditionSet>) {
+        let served = self.renditions();
+        if served.as_ref().is_none_or(|served| served.epoch != set.epoch) {
+            let numbers = match served {
+                Some(served) => served.numbers(),
+                None => self.ledger.load(&self.name).unwrap_or_else(from_clock),
+            };
+            set.target_duration_secs.fetch_max(numbers.target_duration_secs, Ordering::Relaxed);
+            for rendition in &set.renditions {
+                rendition.window.begin(numbers.media_sequence, numbers.discontinuity_sequence);
+            }
+        }
         let bounds = **self.bounds.load();
         set.renditions.iter().for_each(|rendition| rendition.window.resize(bounds));
         self.renditions.store(Some(set.clone()));
@@ -260,10 +286,29 @@ impl RenditionSet {
         let numbers = self.renditions.iter().map(|rendition| rendition.window.numbers());
         let (media, discontinuity) = numbers.fold((0, 0), |(a, b), (c, d)| (a.max(c), b.max(d)));
         Numbering {
-            media_sequence: media,
+            media_sequence: media + IN_FLIGHT,
             discontinuity_sequence: discontinuity + 1,
             target_duration_secs: self.target_duration().as_secs(),
         }
+    }
+
+    fn describes(&self, specs: &[RenditionSpec]) -> bool {
+        self.renditions.iter().map(|rendition| &rendition.spec).eq(specs)
+    }
+
+    /// The same windows under what another source says of them.
+    fn described_by(&self, specs: &[RenditionSpec], independent: bool) -> Arc<Self> {
+        let renditions = self.renditions.iter().zip(specs).map(|(rendition, spec)| {
+            Arc::new(Rendition { spec: spec.clone(), window: rendition.window.clone() })
+        });
+        Arc::new(Self {
+            renditions: renditions.collect(),
+            independent_segments: independent,
+            epoch: self.epoch.clone(),
+            since: self.since,
+            succeeds: self.succeeds,
+            target_duration_secs: AtomicU64::new(self.target_duration().as_secs()),
+        })
     }
 
     fn fits(&self, specs: &[RenditionSpec]) -> bool {

@@ -59,7 +59,9 @@ impl Job {
             }
             let pause = match result {
                 Ok(end) => {
-                    self.shared.set_state(State::Stopped, "the origin ended the stream");
+                    if self.is_in_charge() {
+                        self.shared.set_state(State::Stopped, "the origin ended the stream");
+                    }
                     if end == End::ForGood {
                         return;
                     }
@@ -94,8 +96,7 @@ impl Job {
         self.shared.metrics.source(&self.stage).fault(&fault.kind);
         self.shared.remember(fault);
         let before = self.shared.status().borrow().state;
-        let in_charge = self.shared.generation.load(Ordering::Acquire) >> 32 == u64::from(self.version);
-        if in_charge || before != State::Live {
+        if self.is_in_charge() || before != State::Live {
             self.shared.set_state(State::Failed, fault.to_string());
         }
         if let FaultKind::Internal(_) = fault.kind {
@@ -103,6 +104,10 @@ impl Job {
         } else {
             tracing::warn!(pipeline = %self.shared.name, %fault, "source failed");
         }
+    }
+
+    fn is_in_charge(&self) -> bool {
+        self.shared.generation.load(Ordering::Acquire) >> 32 == u64::from(self.version)
     }
 
     fn is_retired(&self) -> bool {

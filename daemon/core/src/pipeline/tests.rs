@@ -272,6 +272,21 @@ async fn other_renditions_take_the_place_of_those_before_at_higher_numbers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_set_that_comes_late_goes_on_behind_all_that_was_given_out_under_names_of_its_own() {
+    let old: Vec<Act> =
+        (0..10).flat_map(|_| [SEGMENT, Act::Wait(Duration::from_secs(1))]).chain([Act::Hang]).collect();
+    let mut pipeline = start(source(1, &[&old]));
+    reaches(&pipeline, State::Live).await;
+    let set = pipeline.shared().renditions().unwrap();
+    pipeline.retune(plan(source(2, &[&[Act::Wait(Duration::from_secs(5)), SEGMENT, Act::Hang]])));
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let newest = set.renditions[0].window.snapshot().segments.last().unwrap().sequence;
+    let served = pipeline.shared().renditions().unwrap();
+    assert!(segments(&pipeline, 1)[0].0 > newest, "{:?} behind {newest}", segments(&pipeline, 1));
+    assert!(served.succeeds && served.epoch != set.epoch);
+}
+
+#[tokio::test(start_paused = true)]
 async fn numbers_never_go_back_over_a_restart_of_the_daemon() {
     let ledger = Arc::new(Kept::default());
     let origin: Arc<dyn Origins> = Arc::new(NoOrigin);

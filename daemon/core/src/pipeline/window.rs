@@ -70,18 +70,21 @@ struct Writing {
 }
 
 impl Window {
-    /// An empty window that goes on at these numbers.
-    pub(crate) fn new(bounds: Bounds, next: u64, discontinuity: u64, metrics: RenditionMetrics) -> Self {
+    /// An empty window; [`Window::begin`] gives its first numbers.
+    pub(crate) fn new(bounds: Bounds, metrics: RenditionMetrics) -> Self {
         Self {
             snapshot: ArcSwap::default(),
             head: watch::Sender::new(0),
-            writing: Mutex::new(Writing {
-                bounds,
-                next_sequence: next,
-                discontinuity_sequence: discontinuity,
-            }),
+            writing: Mutex::new(Writing { bounds, next_sequence: 0, discontinuity_sequence: 0 }),
             metrics,
         }
+    }
+
+    /// Sets the numbers of the first segment.
+    pub(crate) fn begin(&self, next_sequence: u64, discontinuity_sequence: u64) {
+        let mut writing = self.lock();
+        writing.next_sequence = next_sequence;
+        writing.discontinuity_sequence = discontinuity_sequence;
     }
 
     /// The window now.
@@ -236,7 +239,9 @@ mod tests {
 
     fn window(bounds: Bounds) -> Window {
         let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap()).pipeline("news");
-        Window::new(bounds, 100, 7, metrics.rendition("main"))
+        let window = Window::new(bounds, metrics.rendition("main"));
+        window.begin(100, 7);
+        window
     }
 
     fn media(era: u64, bytes: usize) -> Media {

@@ -238,4 +238,13 @@ fn check_fit(
         let what = format!("the sink takes {takes}, the buffer gives {gives}");
         unfit(what, &sink.kind, format!("gives {gives}"), &buffer.kind);
     }
+    let held = buffer.plan.spec.segments();
+    for (sink, _) in sinks.iter().filter(|(sink, _)| sink.plan.spec.shown_segments() > held) {
+        let shown = sink.plan.spec.shown_segments();
+        let place = Place { label: format!("shows {shown} segments"), ..sink.kind.clone() };
+        let from = Place { label: format!("keeps {held}"), ..buffer.kind.clone() };
+        let problem =
+            Problem::new(Code::Conflict, place, "the sink shows more segments than the buffer keeps");
+        node.add(problem.and(from).help("raise segments= of the buffer, or lower window= of the sink"));
+    }
 }

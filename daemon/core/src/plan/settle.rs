@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Plan, read};
-use crate::conf::{Lookup, Problems};
+use super::{PipelinePlan, Plan, Server, read};
+use crate::conf::{Lookup, Problem, Problems};
 use crate::stage::Kinds;
 
 /// Texts that made a plan without errors, and that plan.
@@ -29,15 +29,18 @@ pub struct Settled {
 
 /// Reads `current`. Files with problems fall back to their text in `last`, or to nothing where they are new, until
 /// what is left has no errors; where that does not help, the other files that the errors name fall back too, and
-/// at last all of them: then `last` stays in force as it is.
+/// at last all of them: then `last` stays in force as it is. A file whose text did not change has a problem that
+/// comes from outside, as a secret that is gone or a template that was deleted: its pipelines stay as they are.
 pub fn settle(current: &[(String, String)], last: &Good, kinds: &Kinds, lookup: &dyn Lookup) -> Settled {
     let mut held_back = BTreeSet::new();
     let mut found = Vec::new();
     loop {
-        let files = choose(current, last, &held_back);
-        let (plan, problems) = read(&files, kinds, lookup);
-        let fatal = problems.are_fatal();
+        let kept = unchanged(current, last, &held_back);
+        let mut files = choose(current, last, &held_back);
+        files.retain(|(name, _)| !kept.contains(&**name));
+        let (mut plan, problems) = read(&files, kinds, lookup);
         let before = held_back.len();
+        let fatal = problems.are_fatal();
         held_back.extend(problems.files());
         if fatal && held_back.len() == before {
             held_back.extend(
@@ -46,15 +49,69 @@ pub fn settle(current: &[(String, String)], last: &Good, kinds: &Kinds, lookup: 
         }
         found.extend(problems);
         if !fatal {
-            held_back.retain(|name| text_of(current, name) != text_of(&files, name));
-            return Settled { good: Good { files, plan }, problems: found.into(), held_back };
+            let released: BTreeSet<_> = held_back.difference(&kept).cloned().collect();
+            let whole = choose(current, last, &released);
+            let (whole_plan, left) = read(&whole, kinds, lookup);
+            if !left.are_fatal() {
+                // what was wrong with the unchanged files went with the others
+                return settled(current, Good { files: whole, plan: whole_plan }, found, released);
+            }
+            match keep_pipelines(&mut plan, &last.plan, &kept) {
+                None => {
+                    files.extend(last.files.iter().filter(|(name, _)| kept.contains(&**name)).cloned());
+                    files.sort();
+                    return Settled { good: Good { files, plan }, problems: found.into(), held_back };
+                }
+                Some(in_the_way) => _ = held_back.insert(in_the_way),
+            }
         }
         if held_back.len() == before {
             held_back.extend(current.iter().map(|(name, _)| Arc::from(name.as_str())));
-            held_back.retain(|name| text_of(current, name) != text_of(&last.files, name));
-            return Settled { good: last.clone(), problems: found.into(), held_back };
+            return settled(current, last.clone(), found, held_back);
         }
     }
+}
+
+fn settled(
+    current: &[(String, String)],
+    good: Good,
+    found: Vec<Problem>,
+    mut held_back: BTreeSet<Arc<str>>,
+) -> Settled {
+    held_back.retain(|name| text_of(current, name) != text_of(&good.files, name));
+    Settled { good, problems: found.into(), held_back }
+}
+
+/// The files that are held back with the very text that is in force.
+fn unchanged(
+    current: &[(String, String)],
+    last: &Good,
+    held_back: &BTreeSet<Arc<str>>,
+) -> BTreeSet<Arc<str>> {
+    let same = |name: &&Arc<str>| {
+        let text = text_of(current, name);
+        text.is_some() && text == text_of(&last.files, name)
+    };
+    held_back.iter().filter(same).cloned().collect()
+}
+
+/// Adds the pipelines that `kept` files have in force, and the server where one of them may hold it. Gives the file
+/// of a new pipeline that is in the way of one.
+fn keep_pipelines(plan: &mut Plan, last: &Plan, kept: &BTreeSet<Arc<str>>) -> Option<Arc<str>> {
+    if plan.server == Server::default() {
+        plan.server = last.server.clone();
+    }
+    for pipeline in last.pipelines.values().filter(|pipeline| kept.contains(&pipeline.file)) {
+        let own: Vec<&str> = pipeline.sinks.iter().map(|sink| sink.spec.path()).collect();
+        let clashes = |other: &&PipelinePlan| {
+            other.name == pipeline.name || other.sinks.iter().any(|sink| own.contains(&sink.spec.path()))
+        };
+        if let Some(other) = plan.pipelines.values().find(clashes) {
+            return Some(other.file.clone());
+        }
+        plan.pipelines.insert(pipeline.name.clone(), pipeline.clone());
+    }
+    None
 }
 
 /// The current texts, with the last good ones of the files that are held back.

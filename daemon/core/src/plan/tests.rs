@@ -72,6 +72,12 @@ fn what_is_shown_whole_reads_as_the_same_plan() {
 
 fn settled(current: &[(&str, &str)], last: &Good) -> Settled {
     let settled = settle(&texts(current), last, &KINDS, &Vault);
+    let held = |name: &str| settled.held_back.contains(name);
+    let kept =
+        |(name, text): &(String, String)| held(name) && current.contains(&(name.as_str(), text.as_str()));
+    if settled.good.files.iter().any(kept) {
+        return settled; // pipelines that stay as they are, although their text cannot be read any more
+    }
     let (again, problems) = read(&settled.good.files, &KINDS, &Vault);
     assert!(!problems.are_fatal(), "what is in force has no error: {problems:?}");
     assert_eq!(again, settled.good.plan);
@@ -115,6 +121,26 @@ fn a_template_that_goes_or_wants_more_does_not_stop_the_pipelines_that_use_it() 
         assert_eq!(after.good.plan, before.plan);
         assert!(after.problems.are_fatal());
     }
+}
+
+#[test]
+fn a_problem_from_outside_holds_up_no_other_file() {
+    let template = "template \"t\" {\n source \"hls\" \"{url}\"\n sink \"hls\" path=\"/{name}\"\n}\n";
+    let user = "pipeline \"a\" template=\"t\" url=\"http://o.example/a\"";
+    let other = RELAY;
+    let before = last(&[("t.kdl", template), ("u.kdl", user)]);
+    let now = settled(&[("u.kdl", user), ("z.kdl", other)], &before);
+    assert!(now.problems.are_fatal());
+    assert_eq!(
+        now.good.plan.pipelines.len(),
+        before.plan.pipelines.len() + 1,
+        "{:?}",
+        messages(&now.problems)
+    );
+    assert!(now.held_back.iter().map(|name| &**name).eq(["u.kdl"]));
+    let mended = settled(&[("t.kdl", template), ("u.kdl", user), ("z.kdl", other)], &now.good);
+    assert!(!mended.problems.are_fatal() && mended.held_back.is_empty());
+    assert_eq!(mended.good.plan, now.good.plan);
 }
 
 #[test]

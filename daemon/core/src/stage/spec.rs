@@ -82,6 +82,11 @@ pub trait SinkSpec: Spec {
     /// The path that it is mounted on, always with a leading and never with a trailing slash.
     fn path(&self) -> &str;
 
+    /// How many segments it shows at once: no buffer may keep fewer.
+    fn shown_segments(&self) -> usize {
+        0
+    }
+
     /// The innermost service, without the layers.
     fn build(&self, context: &LayerContext) -> Serving;
 }

@@ -89,6 +89,10 @@ impl SinkSpec for Hls {
         &self.path
     }
 
+    fn shown_segments(&self) -> usize {
+        self.window
+    }
+
     fn build(&self, context: &LayerContext) -> Serving {
         BoxCloneSyncService::new(Serve::new(self, context))
     }

@@ -42,12 +42,7 @@ impl MediaPlaylist {
     }
 
     /// The playlist now. Rendered by the first request after a change; the others wait for it, microseconds.
-    pub(super) fn current(
-        &self,
-        set: &RenditionSet,
-        epoch: &str,
-        window: usize,
-    ) -> Result<Arc<Rendered>, Fault> {
+    pub(super) fn current(&self, set: &RenditionSet, window: usize) -> Result<Arc<Rendered>, Fault> {
         if let Some(rendered) = self.known() {
             return Ok(rendered);
         }
@@ -56,7 +51,7 @@ impl MediaPlaylist {
             return Ok(rendered);
         }
         let snapshot = self.rendition.window.snapshot();
-        let rendered = Arc::new(render(&snapshot, set, epoch, window)?);
+        let rendered = Arc::new(render(&snapshot, set, window)?);
         self.rendered.store(Some(rendered.clone()));
         Ok(rendered)
     }
@@ -71,9 +66,10 @@ impl MediaPlaylist {
 /// A player needs three segments to start (RFC 8216, 6.3.3); until they are there the stream is starting.
 const FIRST_SEGMENTS: usize = 3;
 
-fn render(snapshot: &Snapshot, set: &RenditionSet, epoch: &str, window: usize) -> Result<Rendered, Fault> {
+fn render(snapshot: &Snapshot, set: &RenditionSet, window: usize) -> Result<Rendered, Fault> {
     let segments = &snapshot.segments;
-    let needed = if snapshot.ended { 1 } else { FIRST_SEGMENTS };
+    // players that come from other renditions have a buffer already
+    let needed = if snapshot.ended || set.succeeds { 1 } else { FIRST_SEGMENTS };
     if segments.len() < needed {
         return Err(Fault::new(FaultKind::Starting).after(Duration::from_secs(1)));
     }
@@ -81,7 +77,7 @@ fn render(snapshot: &Snapshot, set: &RenditionSet, epoch: &str, window: usize) -
         target_duration: set.target_duration(),
         independent_segments: set.independent_segments,
         ended: snapshot.ended,
-        epoch,
+        epoch: &set.epoch,
     };
     let newest = segments.get(segments.len().saturating_sub(window)..).unwrap_or_default();
     let text = render::media(newest, &options);
@@ -89,12 +85,12 @@ fn render(snapshot: &Snapshot, set: &RenditionSet, epoch: &str, window: usize) -
     let max_age = set.target_duration().as_secs() / 2;
     // versions begin anew where other renditions take the place of these; sequences never do
     let last = segments.last().map_or(0, |segment| segment.sequence);
-    Rendered::new(text, snapshot.version, &format!("{epoch}-{last}-{}", snapshot.version), max_age)
+    Rendered::new(text, snapshot.version, &format!("{}-{last}-{}", set.epoch, snapshot.version), max_age)
 }
 
 impl Rendered {
     /// The multivariant playlist; it changes only with the renditions.
-    pub(super) fn multivariant(set: &RenditionSet, epoch: &str) -> Result<Self, Fault> {
+    pub(super) fn multivariant(set: &RenditionSet) -> Result<Self, Fault> {
         let specs: Vec<_> = set.renditions.iter().map(|rendition| rendition.spec.clone()).collect();
         let text = render::multivariant(
             &specs,
@@ -102,7 +98,8 @@ impl Rendered {
             set.independent_segments,
         );
         let max_age = set.target_duration().as_secs() / 2;
-        let tag = format!("{epoch}-{:016x}", BuildHasherDefault::<DefaultHasher>::default().hash_one(&text));
+        let tag =
+            format!("{}-{:016x}", set.epoch, BuildHasherDefault::<DefaultHasher>::default().hash_one(&text));
         Self::new(text, 0, &tag, max_age)
     }
 

@@ -98,7 +98,6 @@ impl Inner {
     }
 
     fn media(&self, views: &Views, viewing: &Viewing) -> Result<Response<Body>, Fault> {
-        let epoch = &self.pipeline.epoch;
         let (playlist, name) = match (&views.multivariant, views.playlists.as_slice()) {
             (None, [only]) => (only, viewing.rest.as_str()),
             (Some(multivariant), _) if viewing.rest == "index.m3u8" => {
@@ -112,17 +111,16 @@ impl Inner {
             }
         };
         if name == "index.m3u8" {
-            return Ok(text(&*playlist.current(&views.set, epoch, self.window)?, &viewing.headers));
+            return Ok(text(&*playlist.current(&views.set, self.window)?, &viewing.headers));
         }
         let snapshot = playlist.rendition().window.snapshot();
-        Object::find(&snapshot, epoch, name)?.answer(name, &viewing.headers)
+        Object::find(&snapshot, &views.set.epoch, name)?.answer(name, &viewing.headers)
     }
 
     /// A player may choose any rendition, so that a ladder has started when all have. Those that are late keep
     /// the others waiting no longer.
     fn has_started(&self, views: &Views) -> Result<(), Fault> {
-        let current =
-            |playlist: &MediaPlaylist| playlist.current(&views.set, &self.pipeline.epoch, self.window).err();
+        let current = |playlist: &MediaPlaylist| playlist.current(&views.set, self.window).err();
         let mut faults: Vec<Fault> = views.playlists.iter().filter_map(current).collect();
         let some = faults.len() < views.playlists.len();
         let late = views.set.since.elapsed() >= LATE_AFTER_TARGETS * views.set.target_duration();
@@ -140,7 +138,7 @@ impl Inner {
             return Ok(views);
         }
         let many = set.renditions.len() > 1;
-        let multivariant = many.then(|| Rendered::multivariant(&set, &self.pipeline.epoch)).transpose()?;
+        let multivariant = many.then(|| Rendered::multivariant(&set)).transpose()?;
         let playlists =
             set.renditions.iter().map(|rendition| MediaPlaylist::new(rendition.clone())).collect();
         let views = Arc::new(Views { set, multivariant, playlists });

@@ -119,7 +119,10 @@ impl Follower {
                     let wait = self.polled(&mut progress, polled, &mut validators)?;
                     poll = self.poll(wait, validators.clone());
                 }
-                _ = ticks.tick() => self.fill(&mut progress)?,
+                _ = ticks.tick() => {
+                    self.feed.beat(); // waiting for an origin or a limit is no sign of being stuck
+                    self.fill(&mut progress)?;
+                }
             }
         }
     }
