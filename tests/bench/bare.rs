@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -17,6 +18,14 @@ use sluice_harness::{Ending, Listing, Process};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tower::util::BoxCloneSyncService;
+
+/// What any HLS server sends with a playlist; the daemon sends the same, so that both put as many bytes on the wire.
+const HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (CONTENT_TYPE, HeaderValue::from_static("application/vnd.apple.mpegurl")),
+    (CACHE_CONTROL, HeaderValue::from_static("max-age=2")),
+    (ETAG, HeaderValue::from_static("\"mwqflej7-112181211-42\"")),
+    (VARY, HeaderValue::from_static("accept-encoding")),
+];
 
 /// A bare server as a child process that serves `paths` with these playlists and one large object.
 pub(crate) async fn start_server(playlist: &str, segment_bytes: usize) -> (Process, SocketAddr) {
@@ -45,6 +54,9 @@ pub(crate) async fn serve() {
             let mut response = Response::new(Full::new(body.clone().unwrap_or_default()));
             *response.status_mut() =
                 if body.is_some() { http::StatusCode::OK } else { http::StatusCode::NOT_FOUND };
+            for (name, value) in HEADERS {
+                response.headers_mut().insert(name, value);
+            }
             Ok::<_, Infallible>(response)
         }
     });

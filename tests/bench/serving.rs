@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_harness::origin::{Live, Origin, Ticking};
-use sluice_harness::{Listing, Nginx, Process, Setup, Sluice, eventually, get};
+use sluice_harness::{Listing, Nginx, Process, Setup, Sluice, eventually};
 
 use super::Effort;
 use super::bare;
@@ -90,7 +90,8 @@ impl Field {
         let ticking = channels.iter().map(|live| live.ticking(Duration::from_secs(4))).collect();
         let sluice = relaying(&origin).await;
         let nginx = Nginx::caching(origin.address(), 2).await;
-        let playlist = get(&origin.url("/c0/index.m3u8")).await.text();
+        // the very text that the daemon serves
+        let playlist = sluice.get("/live/c0/index.m3u8").await.text();
         let (bare, bare_address) = bare::start_server(&playlist, SEGMENT_BYTES).await;
         let scripts = tempfile::tempdir().unwrap();
 

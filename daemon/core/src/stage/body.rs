@@ -16,6 +16,8 @@ const LARGEST_FRAME: usize = 1024 * 1024;
 /// A finite body of shared chunks. What it holds (permits, counts) is let go when it is dropped.
 #[derive(Default)]
 pub struct Body {
+    /// The chunk that is being sent: most bodies have no other, and need no list.
+    front: Bytes,
     chunks: VecDeque<Bytes>,
     left: u64,
     sent_bytes: Option<IntCounter>,
@@ -30,9 +32,11 @@ impl Body {
 
     /// These chunks one after another, none of them copied.
     pub fn chunks(chunks: impl IntoIterator<Item = Bytes>) -> Self {
-        let chunks: VecDeque<Bytes> = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
-        let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { chunks, left, ..Self::default() }
+        let mut chunks = chunks.into_iter().filter(|chunk| !chunk.is_empty());
+        let front = chunks.next().unwrap_or_default();
+        let chunks: VecDeque<Bytes> = chunks.collect();
+        let left = front.len() as u64 + chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        Self { front, chunks, left, ..Self::default() }
     }
 
     /// Counts every byte that the connection takes.
@@ -69,10 +73,13 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(front) = self.chunks.front_mut() else { return Poll::Ready(None) };
-        let chunk = front.split_to(front.len().min(LARGEST_FRAME));
-        if front.is_empty() {
-            self.chunks.pop_front();
+        if self.front.is_empty() {
+            return Poll::Ready(None);
+        }
+        let take = self.front.len().min(LARGEST_FRAME);
+        let chunk = self.front.split_to(take);
+        if self.front.is_empty() {
+            self.front = self.chunks.pop_front().unwrap_or_default();
         }
         self.left -= chunk.len() as u64;
         if let Some(sent) = &self.sent_bytes {
@@ -82,7 +89,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.chunks.is_empty()
+        self.front.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
