@@ -41,6 +41,8 @@ impl Viewers {
         let now = self.now_ms.load(Ordering::Relaxed);
         let seen = self.seen.pin();
         match seen.get(&hasher.finish()) {
+            // written only when it changes, so that the workers do not take the line from each other
+            Some(last) if last.load(Ordering::Relaxed) == now => {}
             Some(last) => last.store(now, Ordering::Relaxed),
             None if seen.len() < MOST => {
                 seen.insert(hasher.finish(), AtomicU64::new(now));

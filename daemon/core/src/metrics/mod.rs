@@ -2,13 +2,15 @@
 //!
 //! A pipeline's series are made through its [`PipelineMetrics`] and go when the last handle to it goes.
 
+mod families;
+
 use std::sync::Arc;
 
 use prometheus::core::Collector;
-use prometheus::{Error, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
-use prometheus::{Histogram, IntCounter, IntGauge};
+use prometheus::{Error, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use crate::fault::FaultKind;
+use families::{Registering, SinkFamilies, SourceFamilies, StageFamilies, WindowFamilies};
 
 /// Every family that belongs to a pipeline. All carry the label `pipeline`.
 pub struct Metrics {
@@ -18,40 +20,6 @@ pub struct Metrics {
     window: WindowFamilies,
     sink: SinkFamilies,
     stage: StageFamilies,
-}
-
-struct SourceFamilies {
-    active: IntGaugeVec,
-    bytes: IntCounterVec,
-    last_byte: GaugeVec,
-    faults: IntCounterVec,
-    restarts: IntCounterVec,
-    segment_fetch: HistogramVec,
-}
-
-struct WindowFamilies {
-    playlist_age: GaugeVec,
-    segments: IntCounterVec,
-    gaps: IntCounterVec,
-    discontinuities: IntCounterVec,
-    bytes: IntGaugeVec,
-    held: IntGaugeVec,
-    duration: GaugeVec,
-}
-
-struct SinkFamilies {
-    viewers: IntGaugeVec,
-    bytes: IntCounterVec,
-}
-
-struct StageFamilies {
-    retries: IntCounterVec,
-    rate_limited: IntCounterVec,
-    concurrency_limited: IntCounterVec,
-    timeouts: IntCounterVec,
-    cache_requests: IntCounterVec,
-    breaker_state: IntGaugeVec,
-    breaker_opened: IntCounterVec,
 }
 
 /// Results of a cache, as the label `result`.
@@ -116,126 +84,6 @@ impl Metrics {
         remove_series(&source.segment_fetch, pipeline, |labels| {
             source.segment_fetch.remove_label_values(labels)
         });
-    }
-}
-
-/// Where families are registered, under the prefix of the project.
-struct Registering<'r>(&'r Registry);
-
-impl Registering<'_> {
-    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
-        let family = IntCounterVec::new(Opts::new(format!("sluice_{name}"), help), labels)?;
-        self.0.register(Box::new(family.clone()))?;
-        Ok(family)
-    }
-
-    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
-        let family = IntGaugeVec::new(Opts::new(format!("sluice_{name}"), help), labels)?;
-        self.0.register(Box::new(family.clone()))?;
-        Ok(family)
-    }
-
-    fn seconds(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, Error> {
-        let family = GaugeVec::new(Opts::new(format!("sluice_{name}"), help), labels)?;
-        self.0.register(Box::new(family.clone()))?;
-        Ok(family)
-    }
-}
-
-impl SourceFamilies {
-    fn new(to: &Registering<'_>) -> Result<Self, Error> {
-        let labels = &["pipeline", "source"];
-        let fetch = HistogramOpts::new(
-            "sluice_segment_fetch_duration_seconds",
-            "Time from asking for a segment to its last byte, retries included.",
-        );
-        let buckets = vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-        let segment_fetch = HistogramVec::new(fetch.buckets(buckets), labels)?;
-        to.0.register(Box::new(segment_fetch.clone()))?;
-        Ok(Self {
-            active: to.gauge("source_active", "1 for the source that feeds the pipeline.", labels)?,
-            bytes: to.counter("source_bytes_total", "Media bytes taken in.", labels)?,
-            last_byte: to.seconds(
-                "source_last_byte_timestamp_seconds",
-                "Unix time of the last media byte; 0 before the first.",
-                labels,
-            )?,
-            faults: to.counter(
-                "source_faults_total",
-                "Faults of a source by kind, after retries.",
-                &["pipeline", "source", "kind"],
-            )?,
-            restarts: to.counter("source_restarts_total", "Starts of a source after its first.", labels)?,
-            segment_fetch,
-        })
-    }
-}
-
-impl WindowFamilies {
-    fn new(to: &Registering<'_>) -> Result<Self, Error> {
-        let labels = &["pipeline", "rendition"];
-        Ok(Self {
-            playlist_age: to.seconds(
-                "playlist_age_seconds",
-                "Time since the origin's playlist last brought a new segment.",
-                labels,
-            )?,
-            segments: to.counter("segments_total", "Segments appended to the window.", labels)?,
-            gaps: to.counter("segment_gaps_total", "Segments that are missing.", labels)?,
-            discontinuities: to.counter(
-                "discontinuities_total",
-                "Segments behind a discontinuity.",
-                labels,
-            )?,
-            bytes: to.gauge("buffer_bytes", "Bytes in the window.", labels)?,
-            held: to.gauge("buffer_segments", "Segments in the window.", labels)?,
-            duration: to.seconds("buffer_duration_seconds", "Playing time in the window.", labels)?,
-        })
-    }
-}
-
-impl SinkFamilies {
-    fn new(to: &Registering<'_>) -> Result<Self, Error> {
-        let labels = &["pipeline", "sink"];
-        Ok(Self {
-            viewers: to.gauge("viewers", "Viewers now.", labels)?,
-            bytes: to.counter("viewer_bytes_total", "Bytes handed to viewers' connections.", labels)?,
-        })
-    }
-}
-
-impl StageFamilies {
-    fn new(to: &Registering<'_>) -> Result<Self, Error> {
-        let labels = &["pipeline", "stage"];
-        Ok(Self {
-            retries: to.counter("retries_total", "Requests sent again.", labels)?,
-            rate_limited: to.counter(
-                "rate_limited_total",
-                "Requests that a rate limit refused or made to wait.",
-                labels,
-            )?,
-            concurrency_limited: to.counter(
-                "concurrency_limited_total",
-                "Requests that were refused or made to wait because too many were under way.",
-                labels,
-            )?,
-            timeouts: to.counter("timeouts_total", "Exchanges that ran out of their total time.", labels)?,
-            cache_requests: to.counter(
-                "cache_requests_total",
-                "Requests to a cache by result.",
-                &["pipeline", "stage", "result"],
-            )?,
-            breaker_state: to.gauge(
-                "breaker_state",
-                "State of a circuit breaker: 0 closed, 1 half open, 2 open.",
-                labels,
-            )?,
-            breaker_opened: to.counter(
-                "breaker_opened_total",
-                "Times that a circuit breaker opened.",
-                labels,
-            )?,
-        })
     }
 }
 
