@@ -81,11 +81,11 @@ where
         limit: limits.write,
     };
     let mut builder = Builder::new(streams);
+    // hyper's own limit of 100 headers stands: one of ours would cost an allocation for each request
     // heads have their time in `Activity`: one clock for each connection instead of a timer for each request
     builder
         .http1()
         .header_read_timeout(None)
-        .max_headers(limits.headers)
         .max_buf_size(limits.head_bytes.max(LEAST_BUFFER_BYTES))
         .http2()
         .timer(TokioTimer::new())

@@ -19,8 +19,6 @@ pub(crate) struct Limits {
     pub(crate) write: Duration,
     /// The size of a request's head, and of what hyper reads and writes at once.
     pub(crate) head_bytes: usize,
-    /// The number of a request's headers.
-    pub(crate) headers: usize,
     /// Streams at once on an HTTP/2 connection.
     pub(crate) streams: u32,
     /// The pause between two pings on an HTTP/2 connection, and the time for the answer to one.
@@ -36,7 +34,6 @@ impl Default for Limits {
             idle: Duration::from_secs(60),
             write: Duration::from_secs(5),
             head_bytes: 32 * 1024,
-            headers: 100,
             streams: 128, // RFC 9113, 6.5.2 advises against less than 100
             ping: Duration::from_secs(20),
         }

@@ -124,6 +124,11 @@ impl Shared {
         self.renditions.load_full()
     }
 
+    /// Whether these are the renditions now.
+    pub fn serves(&self, set: &Arc<RenditionSet>) -> bool {
+        self.renditions.load().as_ref().is_some_and(|served| Arc::ptr_eq(served, set))
+    }
+
     /// The status, to read and to wait on.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
 use futures_util::future::{Ready, ready};
 use http::header::{
@@ -92,7 +92,8 @@ impl Inner {
         }
         let views = self.views()?;
         let agent = viewing.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
-        let response = self.media(&views, viewing)?;
+        let views = views.as_ref().ok_or_else(not_found)?;
+        let response = self.media(views, viewing)?;
         self.viewers.saw(viewing.client, agent);
         Ok(response.map(|body| body.counted(self.viewers.metrics.bytes.clone())))
     }
@@ -131,19 +132,19 @@ impl Inner {
     }
 
     /// The views of the renditions that are served now.
-    fn views(&self) -> Result<Arc<Views>, Fault> {
-        let starting = || Fault::new(FaultKind::Starting).after(Duration::from_secs(1));
-        let set = self.pipeline.renditions().ok_or_else(starting)?;
-        if let Some(views) = self.views.load_full().filter(|views| Arc::ptr_eq(&views.set, &set)) {
+    fn views(&self) -> Result<Guard<Option<Arc<Views>>>, Fault> {
+        let views = self.views.load();
+        if views.as_ref().is_some_and(|views| self.pipeline.serves(&views.set)) {
             return Ok(views);
         }
+        let starting = || Fault::new(FaultKind::Starting).after(Duration::from_secs(1));
+        let set = self.pipeline.renditions().ok_or_else(starting)?;
         let many = set.renditions.len() > 1;
         let multivariant = many.then(|| Rendered::multivariant(&set)).transpose()?;
         let playlists =
             set.renditions.iter().map(|rendition| MediaPlaylist::new(rendition.clone())).collect();
-        let views = Arc::new(Views { set, multivariant, playlists });
-        self.views.store(Some(views.clone()));
-        Ok(views)
+        self.views.store(Some(Arc::new(Views { set, multivariant, playlists })));
+        Ok(self.views.load())
     }
 }
 
