@@ -48,6 +48,9 @@ pub fn settle(current: &[(String, String)], last: &Good, kinds: &Kinds, lookup: 
             );
         }
         found.extend(problems);
+        if !fatal && kept.is_empty() {
+            return settled(current, Good { files, plan }, found, held_back);
+        }
         if !fatal {
             let released: BTreeSet<_> = held_back.difference(&kept).cloned().collect();
             let whole = choose(current, last, &released);

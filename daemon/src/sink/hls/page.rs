@@ -1,11 +1,11 @@
 //! The play page, and the player that it loads.
 
-use std::io::Write;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::write::GzEncoder;
+
+use super::playlist::gzip;
 
 /// hls.js 1.7.4 (Apache-2.0), as published in its npm package, without the reference to its source map.
 const PLAYER: &[u8] = include_bytes!("player/hls-1.7.4.min.js");
@@ -16,11 +16,7 @@ const PAGE: &str = include_str!("player/page.html");
 /// The player, compressed; none where compression failed.
 pub(super) fn player_gzip() -> Option<Bytes> {
     static GZIP: OnceLock<Option<Bytes>> = OnceLock::new();
-    let compress = || {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(PLAYER).ok()?;
-        encoder.finish().ok().map(Bytes::from)
-    };
+    let compress = || gzip(PLAYER, Compression::best()).ok();
     GZIP.get_or_init(compress).clone()
 }
 

@@ -88,6 +88,13 @@ fn render(snapshot: &Snapshot, set: &RenditionSet, window: usize) -> Result<Rend
     Rendered::new(text, snapshot.version, &format!("{}-{last}-{}", set.epoch, snapshot.version), max_age)
 }
 
+/// The bytes as they are sent to those who take gzip.
+pub(super) fn gzip(bytes: &[u8], level: Compression) -> std::io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), level);
+    encoder.write_all(bytes)?;
+    encoder.finish().map(Bytes::from)
+}
+
 impl Rendered {
     /// The multivariant playlist; it changes only with the renditions.
     pub(super) fn multivariant(set: &RenditionSet) -> Result<Self, Fault> {
@@ -107,13 +114,12 @@ impl Rendered {
         let internal = |what: &'static str| Fault::new(FaultKind::Internal(what.into()));
         let header =
             |text: String| HeaderValue::try_from(text).map_err(|error| internal("a header").because(error));
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(text.as_bytes()).map_err(|error| internal("compression").because(error))?;
-        let gzip = encoder.finish().map_err(|error| internal("compression").because(error))?;
+        let gzip = gzip(text.as_bytes(), Compression::fast())
+            .map_err(|error| internal("compression").because(error))?;
         Ok(Self {
             version,
             plain: text.into(),
-            gzip: gzip.into(),
+            gzip,
             etag: header(format!("\"{tag}\""))?,
             etag_gzip: header(format!("\"{tag}-gzip\""))?,
             cache_control: header(match max_age_secs {
