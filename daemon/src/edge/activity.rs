@@ -70,6 +70,9 @@ pub(super) struct Activity {
     idle_since: AtomicU64,
     head_since: AtomicU64,
     blocked_since: AtomicU64,
+    /// What began since the driver last read the clock: see [`Activity::settle`].
+    head_begun: AtomicBool,
+    idle_begun: AtomicBool,
     order: AtomicU8,
     cut: AtomicBool,
     waker: AtomicWaker,
@@ -86,6 +89,8 @@ impl Activity {
             idle_since: AtomicU64::new(NEVER + 1),
             head_since: AtomicU64::new(NEVER),
             blocked_since: AtomicU64::new(NEVER),
+            head_begun: AtomicBool::new(false),
+            idle_begun: AtomicBool::new(false),
             order: AtomicU8::new(Order::Continue as u8),
             cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -105,7 +110,20 @@ impl Activity {
             && self.opened.load(Ordering::Relaxed)
             && !self.http2.load(Ordering::Relaxed)
         {
+            self.head_begun.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the time of what began. Called by the driver once the connection has nothing more to do, so that a head
+    /// that came whole costs no look at the clock.
+    pub(super) fn settle(&self) {
+        if self.head_begun.load(Ordering::Relaxed) && self.in_flight() == 0 {
+            self.head_begun.store(false, Ordering::Relaxed);
             self.head_since.store(self.now(), Ordering::Relaxed);
+        }
+        if self.idle_begun.load(Ordering::Relaxed) {
+            self.idle_begun.store(false, Ordering::Relaxed);
+            self.idle_since.store(self.now(), Ordering::Relaxed);
         }
     }
 
@@ -127,6 +145,7 @@ impl Activity {
     /// A request's head is complete. It is under way until the guard is dropped.
     pub(super) fn request(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.head_begun.store(false, Ordering::Relaxed);
         self.head_since.store(NEVER, Ordering::Relaxed);
         InFlight(self.clone())
     }
@@ -215,7 +234,11 @@ pub(super) struct InFlight(Arc<Activity>);
 impl Drop for InFlight {
     fn drop(&mut self) {
         // the moment first: a driver that sees no request must not see an old moment
-        self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
+        if self.0.http2.load(Ordering::Relaxed) {
+            self.0.idle_since.store(self.0.now(), Ordering::Relaxed); // its streams are tasks of their own
+        } else {
+            self.0.idle_begun.store(true, Ordering::Relaxed);
+        }
         self.0.in_flight.fetch_sub(1, Ordering::Release);
     }
 }
@@ -260,10 +283,12 @@ mod tests {
         activity.open(false);
         assert!(matches!(judged(&activity), Verdict::Wait(_)));
         activity.received();
+        activity.settle();
         let request = activity.request();
         tokio::time::advance(Duration::from_secs(100)).await;
         assert!(matches!(judged(&activity), Verdict::Wait(_)));
         drop(request);
+        activity.settle();
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(judged(&activity), Verdict::Idle);
     }
@@ -273,6 +298,7 @@ mod tests {
         let activity = Activity::begin();
         activity.open(false);
         drop(activity.request());
+        activity.settle();
         for _ in 0..30 {
             activity.blocked();
             tokio::time::advance(Duration::from_secs(3)).await;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE,
-    RETRY_AFTER, VARY,
+    ORIGIN, RETRY_AFTER, VARY,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sluice_core::fault::{Fault, FaultKind};
@@ -57,15 +57,29 @@ pub(super) fn options() -> Response<Body> {
     response
 }
 
-/// Adds what lets pages of other origins read an answer. `allowed` is what [`Cors::allow`] said.
-pub(super) fn share(headers: &mut HeaderMap, allowed: Option<HeaderValue>, cors: &Cors) {
-    if let Cors::Origins(_) = cors {
-        headers.append(VARY, HeaderValue::from_static("Origin"));
+/// What lets pages of other origins read an answer.
+#[derive(Default)]
+pub(super) struct Sharing {
+    origin: Option<HeaderValue>,
+    varies: bool,
+}
+
+impl Sharing {
+    /// As `cors` has it for a request with these headers.
+    pub(super) fn new(cors: &Cors, asked: &HeaderMap) -> Self {
+        Self { origin: cors.allow(asked.get(ORIGIN)), varies: matches!(cors, Cors::Origins(_)) }
     }
-    if let Some(origin) = allowed {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        let readable = HeaderValue::from_static("Content-Length, Content-Range, Date, ETag, Retry-After");
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, readable);
+
+    /// Adds the headers.
+    pub(super) fn tell(self, headers: &mut HeaderMap) {
+        if self.varies {
+            headers.append(VARY, HeaderValue::from_static("Origin"));
+        }
+        if let Some(origin) = self.origin {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            let readable = HeaderValue::from_static("Content-Length, Content-Range, Date, ETag, Retry-After");
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, readable);
+        }
     }
 }
 

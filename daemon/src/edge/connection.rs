@@ -17,6 +17,19 @@ use super::activity::{Activity, Eviction, Order, Verdict};
 /// How an HTTP/2 connection begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Up to here a head and its body are cheaper to copy together than to hand to the kernel apart.
+const JOINED_BYTES: usize = 2048;
+
+/// The slices one behind another, where they fit.
+fn join<'a>(slices: &[io::IoSlice<'_>], joined: &'a mut [u8; JOINED_BYTES]) -> Option<&'a [u8]> {
+    let mut length = 0;
+    for slice in slices {
+        joined.get_mut(length..length + slice.len())?.copy_from_slice(slice);
+        length += slice.len();
+    }
+    joined.get(..length)
+}
+
 /// A socket that tells [`Activity`] what happens on it. It stands beneath TLS, so that what it sees is the wire.
 pub(super) struct Watched {
     socket: TcpStream,
@@ -91,7 +104,11 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
+        let mut joined = [0; JOINED_BYTES];
+        let outcome = match join(slices, &mut joined) {
+            Some(bytes) => Pin::new(&mut self.socket).poll_write(context, bytes),
+            None => Pin::new(&mut self.socket).poll_write_vectored(context, slices),
+        };
         self.written(outcome)
     }
 
@@ -185,7 +202,7 @@ impl<C: GracefulConnection> Future for Driven<C> {
             match self.connection.as_mut().poll(context) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ending::Finished),
                 Poll::Ready(Err(_)) => return Poll::Ready(Ending::Failed),
-                Poll::Pending => {}
+                Poll::Pending => self.activity.settle(),
             }
             match self.activity.heed(context.waker()) {
                 Order::Abort => {

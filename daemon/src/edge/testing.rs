@@ -7,8 +7,7 @@ use bytes::Bytes;
 use http::Response;
 use prometheus::Registry;
 use sluice_core::fault::Fault;
-use sluice_core::stage::{Body, Serving, Viewing};
-use tower::util::BoxCloneSyncService;
+use sluice_core::stage::{Body, Served, Serving, Viewing};
 
 use super::{Edge, EdgeMetrics, Listener, Routes, Settings};
 
@@ -19,9 +18,9 @@ pub(super) fn metrics() -> EdgeMetrics {
 
 /// A sink that answers every request so.
 pub(super) fn sink(
-    answer: impl Fn(Viewing) -> Result<Response<Body>, Fault> + Clone + Send + Sync + 'static,
+    answer: impl Fn(Viewing) -> Result<Response<Body>, Fault> + Send + Sync + 'static,
 ) -> Serving {
-    BoxCloneSyncService::new(tower::service_fn(move |viewing| std::future::ready(answer(viewing))))
+    Serving::from_fn(move |viewing| Served::now(answer(viewing)))
 }
 
 /// A sink that answers with this text.

@@ -9,8 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::ORIGIN;
-use http::{HeaderValue, Method, Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use sluice_core::fault::{Fault, FaultKind};
@@ -19,6 +18,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 use tower::util::Oneshot;
 
+use super::answer::Sharing;
 use super::metrics::RouteMetrics;
 use super::path::Target;
 use super::server::{Handler, Listener, Server};
@@ -87,14 +87,11 @@ impl Handler for Viewers {
 
     fn handle(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
         let began = Instant::now();
-        let settings = self.settings.load_full();
-        let allowed = settings.cors.allow(request.headers().get(ORIGIN));
-        let (progress, found) = self.admit(peer, request, &settings);
-        let (metrics, mount) = match found {
-            Some(mount) => (mount.metrics.clone(), Some(mount)),
-            None => (self.unmatched.clone(), None),
-        };
-        Answer { progress, mount, metrics, settings, allowed, began }
+        let settings = self.settings.load();
+        let sharing = Sharing::new(&settings.cors, request.headers());
+        let (progress, mount) = self.admit(peer, request, &settings);
+        let asked = mount.map_or_else(|| Asked::Nothing(self.unmatched.clone()), Asked::Mount);
+        Answer { progress, asked, sharing, began }
     }
 }
 
@@ -127,12 +124,12 @@ impl Viewers {
         }
         let (rest, bare) = target.behind(length);
         let viewing = Viewing {
-            rest: rest.to_owned(),
+            rest_at: parts.uri.path().len() - rest.len(),
             bare,
-            query: parts.uri.query().map(str::to_owned),
             client: forwarded::client(peer, &parts.headers, &settings.trusted_proxies),
             method: parts.method,
             headers: parts.headers,
+            uri: parts.uri,
         };
         (Progress::Serving(mount.service.clone().oneshot(viewing)), mounted)
     }
@@ -147,13 +144,26 @@ enum Progress {
     Serving(Oneshot<Serving, Viewing>),
 }
 
+/// What a request asked for.
+enum Asked {
+    Mount(Arc<Mount>),
+    Nothing(Arc<RouteMetrics>),
+}
+
+impl Asked {
+    fn metrics(&self) -> &RouteMetrics {
+        match self {
+            Self::Mount(mount) => &mount.metrics,
+            Self::Nothing(unmatched) => unmatched,
+        }
+    }
+}
+
 /// An answer to come.
 pub(super) struct Answer {
     progress: Progress,
-    mount: Option<Arc<Mount>>,
-    metrics: Arc<RouteMetrics>,
-    settings: Arc<Settings>,
-    allowed: Option<HeaderValue>,
+    asked: Asked,
+    sharing: Sharing,
     began: Instant,
 }
 
@@ -177,10 +187,9 @@ impl Future for Answer {
                 }
             }
         };
-        let allowed = self.allowed.take();
-        answer::share(response.headers_mut(), allowed, &self.settings.cors);
+        std::mem::take(&mut self.sharing).tell(response.headers_mut());
         let duration = self.began.elapsed();
-        self.metrics.observe(response.status(), duration);
+        self.asked.metrics().observe(response.status(), duration);
         self.log(&response, duration);
         Poll::Ready(response)
     }
@@ -189,10 +198,14 @@ impl Future for Answer {
 impl Answer {
     /// The path up to the mount only: tokens may travel behind it.
     fn log(&self, response: &Response<Body>, duration: Duration) {
+        let mount = match &self.asked {
+            Asked::Mount(mount) => Some(mount),
+            Asked::Nothing(_) => None,
+        };
         tracing::debug!(
-            route = self.metrics.path(),
-            pipeline = self.mount.as_ref().map(|mount| &*mount.pipeline),
-            sink = self.mount.as_ref().map(|mount| &*mount.sink),
+            route = self.asked.metrics().path(),
+            pipeline = mount.map(|mount| &*mount.pipeline),
+            sink = mount.map(|mount| &*mount.sink),
             status = response.status().as_u16(),
             bytes = response.body().len_bytes(),
             duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),

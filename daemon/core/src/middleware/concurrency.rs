@@ -68,7 +68,7 @@ impl LayerSpec for Concurrency {
     }
 
     fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving {
-        BoxCloneSyncService::new(self.around(inner, WhenFull::Refuse, context))
+        Serving::new(self.around(inner, WhenFull::Refuse, context))
     }
 }
 

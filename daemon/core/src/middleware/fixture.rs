@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use prometheus::Registry;
 use tokio::task::{JoinHandle, yield_now};
 use tower::util::BoxCloneSyncService;
@@ -85,7 +85,7 @@ impl Bench {
     /// A sink's stack.
     pub(super) fn serving(&self, layers: &[&str]) -> (Serving, Handle<Viewing, Response<Body>>) {
         let (mock, handle) = mock();
-        (around_serving(mock, &specs(layers), &self.context), handle)
+        (around_serving(Serving::new(mock), &specs(layers), &self.context), handle)
     }
 
     pub(super) fn ask(&self, upstream: &mut Upstream, exchange: Exchange) -> Asked<Answer> {
@@ -177,9 +177,9 @@ pub(super) fn viewing() -> Viewing {
 pub(super) fn viewing_from(client: IpAddr) -> Viewing {
     Viewing {
         method: Method::GET,
-        rest: "index.m3u8".into(),
+        uri: Uri::from_static("/index.m3u8"),
+        rest_at: 1,
         bare: false,
-        query: None,
         headers: HeaderMap::new(),
         client,
     }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ use crate::stage::{
 const MAX_CLIENTS: usize = 65_536;
 /// Clients that have been quiet are forgotten each time so many requests have passed.
 const REQUESTS_BETWEEN_SWEEPS: usize = 4096;
+/// Its table is looked at for its length each time so many have passed.
+const REQUESTS_BETWEEN_LOOKS: usize = 64;
 /// Who asks where nobody is told from another.
 const EVERYBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -111,7 +113,7 @@ impl LayerSpec for RateLimit {
     }
 
     fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving {
-        BoxCloneSyncService::new(Refusing { inner, limit: self.limit(context) })
+        Serving::new(Refusing { inner, limit: self.limit(context) })
     }
 }
 
@@ -133,6 +135,7 @@ impl RateLimit {
             ),
             clock,
             requests: AtomicUsize::new(0),
+            crowded: AtomicBool::new(false),
             stage: context.stage.clone(),
             count: context.metrics.rate_limited(),
             turn: Semaphore::new(1),
@@ -159,6 +162,8 @@ struct Limit {
     limiter: RateLimiter<IpAddr, DashMapStateStore<IpAddr>, PausableClock, NoOpMiddleware<Nanos>>,
     clock: PausableClock,
     requests: AtomicUsize,
+    /// Whether the table is full, as of the last look at it.
+    crowded: AtomicBool,
     stage: Arc<str>,
     count: IntCounter,
     /// Whose turn it is to wait, where requests wait.
@@ -176,14 +181,15 @@ impl Limit {
     }
 
     fn key(&self, client: Option<IpAddr>) -> IpAddr {
-        if self.requests.fetch_add(1, Ordering::Relaxed) % REQUESTS_BETWEEN_SWEEPS
-            == REQUESTS_BETWEEN_SWEEPS - 1
-        {
+        let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        if requests.is_multiple_of(REQUESTS_BETWEEN_SWEEPS) {
             self.limiter.retain_recent();
         }
-        // the table stays bounded when someone comes from everywhere
-        let crowded = self.limiter.len() >= MAX_CLIENTS;
-        client.map_or(EVERYBODY, |client| neighbourhood(client, crowded))
+        // the table stays bounded when someone comes from everywhere; to look at its length is to lock all of it
+        if requests.is_multiple_of(REQUESTS_BETWEEN_LOOKS) {
+            self.crowded.store(self.limiter.len() >= MAX_CLIENTS, Ordering::Relaxed);
+        }
+        client.map_or(EVERYBODY, |client| neighbourhood(client, self.crowded.load(Ordering::Relaxed)))
     }
 }
 
@@ -330,7 +336,7 @@ mod tests {
         for number in 0..200_000 {
             knock(number);
         }
-        assert!(limit.limiter.len() < MAX_CLIENTS + 16, "{}", limit.limiter.len());
+        assert!(limit.limiter.len() < MAX_CLIENTS + 16 + REQUESTS_BETWEEN_LOOKS, "{}", limit.limiter.len());
         tokio::time::advance(Duration::from_secs(60)).await;
         for _ in 0..REQUESTS_BETWEEN_SWEEPS {
             knock(0);

@@ -95,7 +95,7 @@ impl LayerSpec for Retry {
     }
 
     fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving {
-        BoxCloneSyncService::new(self.around(inner, Rule::Starting(context.pipeline.clone()), context))
+        Serving::new(self.around(inner, Rule::Starting(context.pipeline.clone()), context))
     }
 }
 

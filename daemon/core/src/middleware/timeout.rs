@@ -89,7 +89,7 @@ impl LayerSpec for Timeout {
     }
 
     fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving {
-        BoxCloneSyncService::new(self.around(inner, context))
+        Serving::new(self.around(inner, context))
     }
 }
 

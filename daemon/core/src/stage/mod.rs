@@ -11,7 +11,7 @@ mod states;
 pub use body::Body;
 pub use exchange::{Answer, ByteRange, Class, Deadlines, Exchange, Freshness, Provenance, Upstream};
 pub use kind::{BufferKind, Doc, Entry, Goods, Kinds, LayerKind, Place, SinkKind, SourceKind};
-pub use serving::{Serving, Viewing};
+pub use serving::{Served, Serving, Viewing};
 pub use spec::{BufferSpec, Configured, LayerContext, LayerSpec, Reveal, SinkSpec, SourceSpec, Spec};
 pub use states::States;
 

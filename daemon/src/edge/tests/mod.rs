@@ -77,7 +77,7 @@ async fn emptied(running: &Running) {
 
 #[tokio::test]
 async fn a_viewer_gets_its_object_and_head_gets_its_length() {
-    let echo = sink(|viewing| Ok(Response::new(Body::from(Bytes::from(viewing.rest)))));
+    let echo = sink(|viewing| Ok(Response::new(Body::from(Bytes::from(viewing.rest().to_owned())))));
     let running = Running::new(Settings::default(), echo);
     let address = running.listener.local_addr();
     let answer = exchange(address, &get("/live/news/a%20b.m3u8?x=1")).await;
@@ -117,7 +117,7 @@ async fn what_no_route_answers_is_refused_with_the_right_status() {
 
 #[tokio::test]
 async fn a_sink_that_faults_or_panics_costs_its_request_and_not_the_connection() {
-    let service = sink(|viewing| match &*viewing.rest {
+    let service = sink(|viewing| match viewing.rest() {
         "starting" => Err(Fault::new(FaultKind::Starting)),
         "panic" => panic!("on purpose"),
         _ => Ok(Response::new(Body::from(Bytes::from_static(b"fine")))),

@@ -7,8 +7,9 @@ mod serve;
 
 use kdl::KdlNode;
 use sluice_core::conf::{Node, Shown};
-use sluice_core::stage::{Configured, Doc, Entry, Goods, LayerContext, Reveal, Serving, SinkKind, SinkSpec};
-use tower::util::BoxCloneSyncService;
+use sluice_core::stage::{
+    Configured, Doc, Entry, Goods, LayerContext, Reveal, Served, Serving, SinkKind, SinkSpec,
+};
 
 use serve::Serve;
 
@@ -94,7 +95,8 @@ impl SinkSpec for Hls {
     }
 
     fn build(&self, context: &LayerContext) -> Serving {
-        BoxCloneSyncService::new(Serve::new(self, context))
+        let serve = Serve::new(self, context);
+        Serving::from_fn(move |viewing| Served::now(serve.answer(&viewing)))
     }
 }
 

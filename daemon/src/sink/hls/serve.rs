@@ -1,12 +1,10 @@
 //! Answers the requests under one mount.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
-use futures_util::future::{Ready, ready};
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
     LOCATION, USER_AGENT, VARY,
@@ -15,7 +13,6 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::pipeline::{RenditionSet, Shared, Viewers};
 use sluice_core::stage::{Body, LayerContext, Viewing};
-use tower::Service;
 
 use super::Hls;
 use super::object::{Object, matches};
@@ -29,13 +26,8 @@ const VARY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 /// After so many target durations a rendition without segments is late.
 const LATE_AFTER_TARGETS: u32 = 3;
 
-/// The innermost service of an `hls` sink. Cheap to clone.
-#[derive(Clone)]
+/// The innermost service of an `hls` sink.
 pub(super) struct Serve {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
     pipeline: Arc<Shared>,
     viewers: Arc<Viewers>,
     window: usize,
@@ -58,35 +50,19 @@ impl Serve {
         let viewers = pipeline.viewers_of(&context.stage);
         let last_segment_of_path = spec.path.rsplit('/').next().unwrap_or_default().to_owned();
         let (window, player, views) = (spec.window, spec.player, ArcSwapOption::empty());
-        Self { inner: Arc::new(Inner { pipeline, viewers, window, player, last_segment_of_path, views }) }
-    }
-}
-
-impl Service<Viewing> for Serve {
-    type Response = Response<Body>;
-    type Error = Fault;
-    type Future = Ready<Result<Response<Body>, Fault>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        Poll::Ready(Ok(()))
+        Self { pipeline, viewers, window, player, last_segment_of_path, views }
     }
 
-    fn call(&mut self, viewing: Viewing) -> Self::Future {
-        ready(self.inner.answer(&viewing))
-    }
-}
-
-impl Inner {
-    fn answer(&self, viewing: &Viewing) -> Result<Response<Body>, Fault> {
+    pub(super) fn answer(&self, viewing: &Viewing) -> Result<Response<Body>, Fault> {
         if !matches!(viewing.method, Method::GET | Method::HEAD) {
             return Err(Fault::new(FaultKind::Method));
         }
         if viewing.bare {
-            return redirect(&format!("{}/", self.last_segment_of_path), viewing.query.as_deref());
+            return redirect(&format!("{}/", self.last_segment_of_path), viewing.query());
         }
-        match viewing.rest.as_str() {
+        match viewing.rest() {
             "" if self.player => return Ok(html(page::page(&self.pipeline.name))),
-            "" => return redirect("index.m3u8", viewing.query.as_deref()),
+            "" => return redirect("index.m3u8", viewing.query()),
             page::PLAYER_NAME if self.player => return Ok(player(&viewing.headers)),
             _ => {}
         }
@@ -100,13 +76,13 @@ impl Inner {
 
     fn media(&self, views: &Views, viewing: &Viewing) -> Result<Response<Body>, Fault> {
         let (playlist, name) = match (&views.multivariant, views.playlists.as_slice()) {
-            (None, [only]) => (only, viewing.rest.as_str()),
-            (Some(multivariant), _) if viewing.rest == "index.m3u8" => {
+            (None, [only]) => (only, viewing.rest()),
+            (Some(multivariant), _) if viewing.rest() == "index.m3u8" => {
                 self.has_started(views)?;
                 return Ok(text(multivariant, &viewing.headers));
             }
             (_, playlists) => {
-                let (rendition, name) = viewing.rest.split_once('/').ok_or_else(not_found)?;
+                let (rendition, name) = viewing.rest().split_once('/').ok_or_else(not_found)?;
                 let named = playlists.iter().find(|playlist| playlist.rendition().spec.name == rendition);
                 (named.ok_or_else(not_found)?, name)
             }
