@@ -78,6 +78,10 @@ pub enum FaultKind {
     BadRequest(Arc<str>),
     /// A file that cannot be read.
     File(Arc<str>),
+    /// No room is left where something is to be written.
+    Full,
+    /// Something cannot be written, with the reason.
+    Write(Arc<str>),
     /// The stage was stopped.
     Stopped,
     /// A panic or another defect of this daemon.
@@ -112,6 +116,8 @@ impl FaultKind {
             Self::Method => "method",
             Self::BadRequest(_) => "bad_request",
             Self::File(_) => "file",
+            Self::Full => "full",
+            Self::Write(_) => "write",
             Self::Stopped => "stopped",
             Self::Internal(_) => "internal",
         }
@@ -143,6 +149,8 @@ impl FaultKind {
         "method",
         "bad_request",
         "file",
+        "full",
+        "write",
         "stopped",
         "internal",
     ];
@@ -173,6 +181,8 @@ impl fmt::Display for FaultKind {
             Self::Method => f.write_str("this method is not answered here"),
             Self::BadRequest(why) => write!(f, "bad request: {why}"),
             Self::File(why) => write!(f, "{why}"),
+            Self::Full => f.write_str("no room is left on the device"),
+            Self::Write(why) => write!(f, "cannot be written: {why}"),
             Self::Stopped => f.write_str("stopped"),
             Self::Internal(why) => write!(f, "internal: {why}"),
         }
@@ -244,7 +254,7 @@ impl Fault {
             }
             K::NotFound | K::Method | K::BadRequest(_) => Blame::Viewer,
             K::BreakerOpen | K::RateLimited | K::Busy | K::Starting => Blame::Us,
-            K::File(_) | K::Stopped | K::Internal(_) => Blame::Us,
+            K::File(_) | K::Full | K::Write(_) | K::Stopped | K::Internal(_) => Blame::Us,
         }
     }
 
@@ -252,7 +262,7 @@ impl Fault {
     pub fn is_retryable(&self) -> bool {
         use FaultKind as K;
         match &self.kind {
-            K::Dns | K::Connect | K::Timeout(_) | K::Truncated | K::Starting => true,
+            K::Dns | K::Connect | K::Timeout(_) | K::Truncated | K::Starting | K::Write(_) => true,
             K::Status(code) => {
                 matches!(code.as_u16(), 408 | 425 | 429) || (code.is_server_error() && code.as_u16() != 501)
             }
@@ -270,7 +280,7 @@ impl Fault {
             K::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             K::Busy | K::Starting | K::BreakerOpen | K::Stopped | K::Stale => StatusCode::SERVICE_UNAVAILABLE,
             K::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            K::File(_) | K::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            K::File(_) | K::Full | K::Write(_) | K::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_GATEWAY,
         }
     }

@@ -2,6 +2,8 @@
 
 mod feed;
 mod fleet;
+mod following;
+mod pushing;
 mod running;
 mod shared;
 mod source;
@@ -16,6 +18,8 @@ mod window;
 pub use crate::media::{RenditionSpec, Role};
 pub use feed::{Feed, Writer};
 pub use fleet::Fleet;
+pub use following::{Follower, Found, Mark, Piece};
+pub use pushing::{Marks, PushContext, PushState, PushStatus, Pushed, Pusher};
 pub use running::{Mount, Origins, Pipeline};
 pub use shared::{Rendition, RenditionSet, Setup, Shared};
 pub use source::{End, Source, SourceContext};

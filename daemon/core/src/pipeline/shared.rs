@@ -159,6 +159,16 @@ impl Shared {
         self.events.publish("pipeline.state", Some(self.name.clone()), detail);
     }
 
+    /// Wakes with every segment or part, of any rendition; the value is when the last came.
+    pub fn media(&self) -> watch::Receiver<Instant> {
+        self.media.subscribe()
+    }
+
+    /// Tells everyone who listens that something happened to this pipeline.
+    pub fn tell(&self, kind: &'static str, detail: serde_json::Value) {
+        self.events.publish(kind, Some(self.name.clone()), detail);
+    }
+
     /// Changes the bounds of every window.
     pub fn resize(&self, bounds: Bounds) {
         self.bounds.store(Arc::new(bounds));

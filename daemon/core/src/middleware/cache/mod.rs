@@ -21,7 +21,7 @@ use crate::conf::{ByteSize, Node, Reveal, Shown};
 use crate::fault::{Fault, FaultKind};
 use crate::stage::{
     Answer, Ask, Class, Configured, Doc, Entry, Exchange, Freshness, LayerContext, LayerKind, LayerSpec,
-    Place, Serving, Upstream,
+    Outlet, Place, Serving, Upstream,
 };
 
 /// What an entry weighs beside its body: key, headers, book-keeping.
@@ -51,6 +51,7 @@ pub const CACHE: LayerKind = LayerKind {
     meaning: |place| match place {
         Place::Source => Ok("keeps answers of the origin; live playlists are shared and never kept"),
         Place::Sink => Err("playlists are rendered once for each change and segments are shared already"),
+        Place::PushingSink => Err("it writes, and nothing is read that could be kept"),
         Place::MemoryBuffer => Err(WINDOW_IS_MEMORY),
     },
     decode: |node| decode(node).map(|spec| Box::new(spec) as Box<dyn LayerSpec>),
@@ -95,6 +96,10 @@ impl LayerSpec for Cache {
     }
 
     fn wrap_serving(&self, inner: Serving, _: &LayerContext) -> Serving {
+        inner // refused at `check`
+    }
+
+    fn wrap_pushing(&self, inner: Outlet, _: &LayerContext) -> Outlet {
         inner // refused at `check`
     }
 }
