@@ -94,7 +94,7 @@ fn memory(node: &Node<'_>) -> Option<Box<dyn BufferSpec>> {
 
 fn sink(node: &Node<'_>) -> Option<Box<dyn SinkSpec>> {
     let (path, window) = (node.required_property("path"), node.property("window"));
-    Some(Box::new(Sink(path?, window.unwrap_or(6))))
+    Some(Box::new(Sink(path?, window.unwrap_or(3))))
 }
 
 fn timeout(node: &Node<'_>) -> Option<Box<dyn LayerSpec>> {
@@ -163,6 +163,10 @@ impl BufferSpec for Memory {
 impl SinkSpec for Sink {
     fn path(&self) -> &str {
         &self.0
+    }
+
+    fn shown_segments(&self) -> usize {
+        self.1 as usize
     }
 
     fn build(&self, _: &LayerContext) -> Serving {
