@@ -2,6 +2,8 @@
 
 mod feed;
 mod fleet;
+mod intake;
+mod opening;
 mod running;
 mod shared;
 mod source;
@@ -16,6 +18,8 @@ mod window;
 pub use crate::media::{RenditionSpec, Role};
 pub use feed::{Feed, Writer};
 pub use fleet::Fleet;
+pub use intake::{Cutting, Intake};
+pub use opening::Opening;
 pub use running::{Mount, Origins, Pipeline};
 pub use shared::{Rendition, RenditionSet, Setup, Shared};
 pub use source::{End, Source, SourceContext};

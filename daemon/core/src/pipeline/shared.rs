@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Bounds, RenditionSpec, State, Status, Viewers, Window};
+use super::{Bounds, Opening, RenditionSpec, State, Status, Viewers, Window};
 use crate::event::Events;
 use crate::fault::Fault;
 use crate::metrics::PipelineMetrics;
@@ -43,6 +43,8 @@ pub struct RenditionSet {
     pub since: Instant,
     /// Whether it takes the place of other renditions that had viewers.
     pub succeeds: bool,
+    /// The longest part (PART-TARGET) for the life of the set; none where it is not paced in parts.
+    pub part_target: Option<Duration>,
     target_duration_secs: AtomicU64,
 }
 
@@ -199,14 +201,10 @@ impl Shared {
         self.last_fault.store(Some(Arc::new((Timestamp::now(), fault.clone()))));
     }
 
-    /// The set that `specs` describe. Where it is like the one that is served, its windows go on; else it has new
+    /// The set that a source describes. Where it is like the one that is served, its windows go on; else it has new
     /// ones. It is served from the first segment on (see [`Shared::publish`]).
-    pub(super) fn open(
-        &self,
-        specs: &[RenditionSpec],
-        target: Duration,
-        independent: bool,
-    ) -> Arc<RenditionSet> {
+    pub(super) fn open(&self, opening: &Opening<'_>) -> Arc<RenditionSet> {
+        let &Opening { specs, target, independent_segments: independent, part_target } = opening;
         let served = self.renditions();
         if let Some(set) = served.as_ref().filter(|set| set.fits(specs)) {
             if set.target_duration_secs.fetch_max(ceil_secs(target), Ordering::Relaxed) < ceil_secs(target) {
@@ -226,6 +224,7 @@ impl Shared {
             epoch: self.next_epoch(),
             since: Instant::now(),
             succeeds: kept > 0,
+            part_target,
             target_duration_secs: AtomicU64::new(ceil_secs(target).max(kept)),
         })
     }
@@ -312,6 +311,7 @@ impl RenditionSet {
             epoch: self.epoch.clone(),
             since: self.since,
             succeeds: self.succeeds,
+            part_target: self.part_target,
             target_duration_secs: AtomicU64::new(self.target_duration().as_secs()),
         })
     }
