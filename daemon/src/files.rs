@@ -63,3 +63,38 @@ impl Lookup for SystemLookup {
             .to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nix::sys::stat::Mode;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_secret_file_that_is_a_pipe_is_refused_and_keeps_nobody_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("secret");
+        nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+        let reading = tokio::task::spawn_blocking(move || SystemLookup.file(pipe.to_str().unwrap()));
+        let read = tokio::time::timeout(Duration::from_secs(10), reading).await;
+        assert_eq!(read.unwrap().unwrap(), Err("it is no file".to_owned()));
+    }
+
+    #[test]
+    fn a_secret_is_its_file_without_one_line_end_and_never_a_film() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        let read = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            SystemLookup.file(path.to_str().unwrap())
+        };
+        for (content, secret) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a", " a"), ("", "")] {
+            assert_eq!(read(content.as_bytes()).as_deref(), Ok(secret), "{content:?}");
+        }
+        assert!(read(&vec![b'a'; 64 << 10]).is_ok());
+        assert!(read(&vec![b'a'; (64 << 10) + 1]).unwrap_err().contains("larger than 65536 bytes"));
+        assert!(read(b"\xff").is_err());
+    }
+}

@@ -2,6 +2,7 @@
 
 mod admin;
 mod architecture;
+mod certificates;
 mod documents;
 mod faults;
 mod first_day;
@@ -14,6 +15,7 @@ mod relay;
 mod reload;
 mod restart;
 mod slow;
+mod variables;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -57,6 +57,36 @@ async fn two_variants_and_their_audio_group_go_through_together() {
     goes_through(&encoder, 3, seconds(20)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_audio_goes_through_unchanged_alone() {
+    let encoder = Encoder::start(Ladder::PackedAudio).await;
+    let taken = goes_through(&encoder, 1, seconds(20)).await;
+    assert_named(&taken[0], "aac");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_audio_goes_through_unchanged_as_a_group() {
+    let encoder = Encoder::start(Ladder::PackedAudioGroup).await;
+    let taken = goes_through(&encoder, 2, seconds(20)).await;
+    assert_named(&taken[0], "ts");
+    assert_named(&taken[1], "aac");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subtitles_go_through_unchanged_beside_their_variant() {
+    let encoder = Encoder::start(Ladder::Subtitles).await;
+    let taken = goes_through(&encoder, 2, seconds(20)).await;
+    assert_named(&taken[0], "ts");
+    assert_named(&taken[1], "vtt");
+}
+
+/// Asserts that the segments of a rendition are named after their container, so that players know it.
+fn assert_named(taken: &Taken, extension: &str) {
+    let end = format!(".{extension}");
+    let other = taken.segments.iter().find(|segment| !segment.entry.uri.ends_with(&end));
+    assert!(other.is_none(), "{other:?}");
+}
+
 /// Relays what `encoder` makes to a viewer of each rendition and to ffmpeg, and compares.
 async fn goes_through(encoder: &Encoder, renditions: usize, length: Duration) -> Vec<Taken> {
     let nginx = Nginx::serving(encoder.directory()).await;
@@ -74,10 +104,11 @@ async fn goes_through(encoder: &Encoder, renditions: usize, length: Duration) ->
     let playback = play_with_ffmpeg(&url, length).await;
     let complaints = playback.complaints.lines().filter(|line| !is_habit(line)).collect::<Vec<_>>();
     assert_eq!(complaints, [""; 0]);
-    for stream in [0, 1] {
-        let (lasted, step) = (playback.length(stream), playback.longest_step(stream));
-        assert!(lasted > length.as_secs_f64() - 1.0, "stream {stream} lasted {lasted} s");
-        assert!(step <= FRAME_SECONDS, "stream {stream} has a step of {step} s");
+    assert_eq!(playback.streams.len(), encoder.media(), "what ffmpeg plays of {streams}");
+    for stream in playback.streams.keys().copied() {
+        let (lasted, steps) = (playback.length(stream), playback.steps_over(stream, FRAME_SECONDS));
+        assert!(lasted > length.as_secs_f64() - 1.5, "stream {stream} lasted {lasted} s");
+        assert!(steps.len() <= encoder.jumps(), "stream {stream} has steps of {steps:?} s");
     }
 
     let mut all = Vec::new();
@@ -91,10 +122,11 @@ async fn goes_through(encoder: &Encoder, renditions: usize, length: Duration) ->
     all
 }
 
-/// Whether ffmpeg says so of every fragmented MP4, straight from nginx too: it reads the initialization section
-/// again after each reload of the playlist.
+/// Whether ffmpeg says so of every stream of this kind, straight from nginx too: it reads the initialization
+/// section of a fragmented MP4 again after each reload of the playlist, and plays no WebVTT.
 fn is_habit(line: &str) -> bool {
-    line.contains("Found duplicated MOOV Atom") || line.contains("Last message repeated")
+    let habits = ["Found duplicated MOOV Atom", "Can't support the subtitle", "Last message repeated"];
+    habits.iter().any(|habit| line.contains(habit))
 }
 
 /// Asserts that every segment equals a file of the encoder, each the successor of the one before.

@@ -17,6 +17,7 @@ mod listing;
 mod metrics;
 mod nginx;
 pub mod origin;
+mod packed;
 mod player;
 mod process;
 mod sluice;

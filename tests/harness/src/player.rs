@@ -23,8 +23,13 @@ pub struct Playback {
 impl Playback {
     /// The longest step between two packets of a stream, in seconds. A loss is a step of more than a frame.
     pub fn longest_step(&self, stream: usize) -> f64 {
+        self.steps_over(stream, 0.0).into_iter().fold(0.0, f64::max)
+    }
+
+    /// The steps between two packets of a stream that are longer than `seconds`.
+    pub fn steps_over(&self, stream: usize, seconds: f64) -> Vec<f64> {
         let times = self.streams.get(&stream).map_or(&[][..], Vec::as_slice);
-        times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
+        times.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| *step > seconds).collect()
     }
 
     /// The playing time of a stream, in seconds.
@@ -42,11 +47,12 @@ pub async fn probe(url: &str) -> (String, String) {
     (text(&output.stderr), text(&output.stdout))
 }
 
-/// Plays the first video and the first audio of a live stream with ffmpeg for `length` of playing time.
+/// Plays the first video and the first audio of a live stream, where it has them, with ffmpeg for `length` of
+/// playing time.
 pub async fn play_with_ffmpeg(url: &str, length: Duration) -> Playback {
     let mut command = Command::new(program("ffmpeg", "ffmpeg"));
     command.args(["-hide_banner", "-nostdin", "-loglevel", "warning", "-i", url]);
-    command.args(["-map", "0:v:0", "-map", "0:a:0", "-c", "copy", "-t", &length.as_secs().to_string()]);
+    command.args(["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-t", &length.as_secs().to_string()]);
     command.args(["-f", "framecrc", "-"]);
     let output = run(command, length * 2 + Duration::from_secs(30)).await;
     let mut playback = Playback { complaints: text(&output.stderr), ..Playback::default() };

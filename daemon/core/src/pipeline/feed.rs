@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{RenditionSet, RenditionSpec, Shared, State, Window};
+use super::{Opening, RenditionSet, Shared, State, Window};
 use crate::fault::{Fault, FaultKind};
 use crate::media::{Container, Media, Origin, Part};
 use crate::metrics::SourceMetrics;
@@ -41,11 +41,10 @@ impl Feed {
         Self { run: Arc::new(Run { shared, metrics, generation, base, resumed, beat }) }
     }
 
-    /// Declares the renditions, once the origin is known. `target` is the origin's target duration. Where they are
-    /// those that the pipeline serves already, the windows go on; else new ones take their place with the first
-    /// segment, at the same numbers.
-    pub fn open(&self, specs: &[RenditionSpec], target: Duration, independent_segments: bool) -> Vec<Writer> {
-        let set = self.run.shared.open(specs, target, independent_segments);
+    /// Declares the renditions, once the origin is known. Where they are those that the pipeline serves already, the
+    /// windows go on; else new ones take their place with the first segment, at the same numbers.
+    pub fn open(&self, opening: &Opening<'_>) -> Vec<Writer> {
+        let set = self.run.shared.open(opening);
         (0..set.renditions.len()).map(|at| Writer { run: self.run.clone(), set: set.clone(), at }).collect()
     }
 
@@ -176,6 +175,11 @@ impl Writer {
     /// The target duration that is published.
     pub fn target_duration(&self) -> Duration {
         self.set.target_duration()
+    }
+
+    /// The longest part that may be added; none where the windows are not paced in parts.
+    pub fn part_target(&self) -> Option<Duration> {
+        self.set.part_target
     }
 
     fn window(&self) -> &Window {

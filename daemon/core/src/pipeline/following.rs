@@ -101,7 +101,7 @@ impl Follower {
     }
 
     /// What comes next and is there already; the same again until it is [`Follower::taken`].
-    pub fn next(&mut self) -> Option<Found> {
+    pub fn look(&mut self) -> Option<Found> {
         let snapshot = self.rendition.window.snapshot();
         let first = snapshot.segments.first().or(snapshot.open.as_ref())?.sequence;
         if self.mark.sequence < first {
@@ -141,7 +141,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::tests::{Kept, setup};
-    use super::super::{Bounds, RenditionSpec, Role, Shared};
+    use super::super::{Bounds, Opening, RenditionSpec, Role, Shared};
     use super::*;
     use crate::media::{Container, Media, Part};
 
@@ -158,7 +158,14 @@ mod tests {
     fn follower(segments: usize) -> Follower {
         let shared = Shared::new(setup(&Arc::new(Kept::default())), Bounds { segments, bytes: 1 << 20 });
         let role = Role::Variant { bandwidth_bps: 0, attributes: Vec::new(), audio: None, subtitles: None };
-        let set = shared.open(&[RenditionSpec { name: "main".into(), role }], Duration::from_secs(2), true);
+        let specs = [RenditionSpec { name: "main".into(), role }];
+        let opening = Opening {
+            specs: &specs,
+            target: Duration::from_secs(2),
+            independent_segments: true,
+            part_target: None,
+        };
+        let set = shared.open(&opening);
         shared.publish(&set);
         let rendition = set.renditions[0].clone();
         Follower::new(set, rendition, None)
@@ -166,7 +173,7 @@ mod tests {
 
     /// What comes next: the parts taken so far and those that are new, and whether the segment is whole.
     fn step(follower: &mut Follower) -> Option<(usize, usize, bool)> {
-        match follower.next()? {
+        match follower.look()? {
             Found::Piece(piece) => {
                 follower.taken(&piece);
                 Some((piece.from, piece.parts().len(), piece.closes))
@@ -179,7 +186,7 @@ mod tests {
     async fn a_segment_is_followed_part_by_part_and_told_to_be_whole() {
         let mut follower = follower(10);
         let window = follower.rendition().window.clone();
-        assert!(follower.next().is_none());
+        assert!(follower.look().is_none());
         window.open(media(Vec::new()), 0);
         assert!(step(&mut follower).is_none(), "an open segment without parts is nothing yet");
         window.grow(part());
@@ -204,7 +211,7 @@ mod tests {
         for _ in 0..4 {
             window.append(media(vec![part(), part()]), 0);
         }
-        let Some(Found::Hole { segments, duration }) = follower.next() else {
+        let Some(Found::Hole { segments, duration }) = follower.look() else {
             panic!("segments are missing")
         };
         assert_eq!((segments, duration), (3, Duration::from_secs(6)));

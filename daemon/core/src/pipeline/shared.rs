@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Bounds, RenditionSpec, State, Status, Viewers, Window};
+use super::{Around, Bounds, Opening, RenditionSpec, State, Status, Viewers, Window};
 use crate::event::Events;
 use crate::fault::Fault;
 use crate::metrics::PipelineMetrics;
@@ -43,6 +43,8 @@ pub struct RenditionSet {
     pub since: Instant,
     /// Whether it takes the place of other renditions that had viewers.
     pub succeeds: bool,
+    /// The longest part (PART-TARGET) for the life of the set; none where it is not paced in parts.
+    pub part_target: Option<Duration>,
     target_duration_secs: AtomicU64,
 }
 
@@ -71,6 +73,8 @@ pub struct Setup {
     pub ledger: Arc<dyn Ledger>,
     /// What the layers of all pipelines share.
     pub states: Arc<States>,
+    /// What its sources may ask of the daemon.
+    pub around: Around,
 }
 
 /// What the stages of one pipeline share.
@@ -81,6 +85,8 @@ pub struct Shared {
     pub metrics: Arc<PipelineMetrics>,
     /// What the layers of all pipelines share.
     pub states: Arc<States>,
+    /// What its sources may ask of the daemon.
+    pub around: Around,
     events: Events,
     ledger: Arc<dyn Ledger>,
     bounds: ArcSwap<Bounds>,
@@ -105,6 +111,7 @@ impl Shared {
             name: setup.name,
             metrics: setup.metrics,
             states: setup.states,
+            around: setup.around,
             events: setup.events,
             ledger: setup.ledger,
             bounds: ArcSwap::from_pointee(bounds),
@@ -159,11 +166,6 @@ impl Shared {
         self.events.publish("pipeline.state", Some(self.name.clone()), detail);
     }
 
-    /// Wakes with every segment or part, of any rendition; the value is when the last came.
-    pub fn media(&self) -> watch::Receiver<Instant> {
-        self.media.subscribe()
-    }
-
     /// Tells everyone who listens that something happened to this pipeline.
     pub fn tell(&self, kind: &'static str, detail: serde_json::Value) {
         self.events.publish(kind, Some(self.name.clone()), detail);
@@ -175,6 +177,11 @@ impl Shared {
         if let Some(set) = self.renditions() {
             set.renditions.iter().for_each(|rendition| rendition.window.resize(bounds));
         }
+    }
+
+    /// Wakes with all media that comes, of every rendition.
+    pub fn arrivals(&self) -> watch::Receiver<Instant> {
+        self.media.subscribe()
     }
 
     /// How long ago the last segment or part came.
@@ -209,14 +216,10 @@ impl Shared {
         self.last_fault.store(Some(Arc::new((Timestamp::now(), fault.clone()))));
     }
 
-    /// The set that `specs` describe. Where it is like the one that is served, its windows go on; else it has new
+    /// The set that a source describes. Where it is like the one that is served, its windows go on; else it has new
     /// ones. It is served from the first segment on (see [`Shared::publish`]).
-    pub(super) fn open(
-        &self,
-        specs: &[RenditionSpec],
-        target: Duration,
-        independent: bool,
-    ) -> Arc<RenditionSet> {
+    pub(super) fn open(&self, opening: &Opening<'_>) -> Arc<RenditionSet> {
+        let &Opening { specs, target, independent_segments: independent, part_target } = opening;
         let served = self.renditions();
         if let Some(set) = served.as_ref().filter(|set| set.fits(specs)) {
             if set.target_duration_secs.fetch_max(ceil_secs(target), Ordering::Relaxed) < ceil_secs(target) {
@@ -236,6 +239,7 @@ impl Shared {
             epoch: self.next_epoch(),
             since: Instant::now(),
             succeeds: kept > 0,
+            part_target,
             target_duration_secs: AtomicU64::new(ceil_secs(target).max(kept)),
         })
     }
@@ -322,6 +326,7 @@ impl RenditionSet {
             epoch: self.epoch.clone(),
             since: self.since,
             succeeds: self.succeeds,
+            part_target: self.part_target,
             target_duration_secs: AtomicU64::new(self.target_duration().as_secs()),
         })
     }

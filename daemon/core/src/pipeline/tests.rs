@@ -86,7 +86,13 @@ impl Source for Playing {
     fn run(self: Box<Self>) -> BoxFuture<'static, Result<End, Fault>> {
         async move {
             let specs: Vec<_> = (0..self.renditions).map(spec).collect();
-            let writers = self.feed.open(&specs, Duration::from_secs(2), true);
+            let opening = Opening {
+                specs: &specs,
+                target: Duration::from_secs(2),
+                independent_segments: true,
+                part_target: None,
+            };
+            let writers = self.feed.open(&opening);
             for act in self.script {
                 match act {
                     Act::Segment { bytes, era } => {
@@ -159,6 +165,7 @@ pub(super) fn setup(ledger: &Arc<Kept>) -> Setup {
         events: Events::default(),
         ledger: ledger.clone(),
         states: Arc::default(),
+        around: Around::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -57,6 +58,8 @@ impl Snapshot {
 
 /// The window. Writing is for the pipeline's feed alone.
 pub struct Window {
+    /// [`Snapshot::version`] by itself, for readers that look for a change with every request.
+    version: AtomicU64,
     snapshot: ArcSwap<Snapshot>,
     head: watch::Sender<u64>,
     writing: Mutex<Writing>,
@@ -73,6 +76,7 @@ impl Window {
     /// An empty window; [`Window::begin`] gives its first numbers.
     pub(crate) fn new(bounds: Bounds, metrics: RenditionMetrics) -> Self {
         Self {
+            version: AtomicU64::new(0),
             snapshot: ArcSwap::default(),
             head: watch::Sender::new(0),
             writing: Mutex::new(Writing { bounds, next_sequence: 0, discontinuity_sequence: 0 }),
@@ -94,7 +98,7 @@ impl Window {
 
     /// [`Snapshot::version`] now.
     pub fn version(&self) -> u64 {
-        self.snapshot.load().version
+        self.version.load(Ordering::Acquire)
     }
 
     /// Wakes with every change; the value is [`Snapshot::version`].
@@ -175,6 +179,7 @@ impl Window {
         self.metrics.buffer_duration.set(next.duration().as_secs_f64());
         let version = next.version;
         self.snapshot.store(Arc::new(next));
+        self.version.store(version, Ordering::Release); // behind the snapshot: who sees it sees that too
         self.head.send_replace(version);
         result
     }

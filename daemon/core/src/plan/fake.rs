@@ -114,7 +114,7 @@ fn memory(node: &Node<'_>) -> Option<Box<dyn BufferSpec>> {
 
 fn sink(node: &Node<'_>) -> Option<Box<dyn SinkSpec>> {
     let (path, window) = (node.required_property("path"), node.property("window"));
-    Some(Box::new(Sink(path?, window.unwrap_or(6))))
+    Some(Box::new(Sink(path?, window.unwrap_or(3))))
 }
 
 fn store(node: &Node<'_>) -> Option<Box<dyn SinkSpec>> {
@@ -192,6 +192,10 @@ impl BufferSpec for Memory {
 impl SinkSpec for Sink {
     fn form(&self) -> SinkForm<'_> {
         SinkForm::Serves(self)
+    }
+
+    fn shown_segments(&self) -> usize {
+        self.1 as usize
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -42,7 +42,11 @@ impl MediaPlaylist {
     }
 
     /// The playlist now. Rendered by the first request after a change; the others wait for it, microseconds.
-    pub(super) fn current(&self, set: &RenditionSet, window: usize) -> Result<Arc<Rendered>, Fault> {
+    pub(super) fn current(
+        &self,
+        set: &RenditionSet,
+        window: usize,
+    ) -> Result<Guard<Option<Arc<Rendered>>>, Fault> {
         if let Some(rendered) = self.known() {
             return Ok(rendered);
         }
@@ -52,14 +56,14 @@ impl MediaPlaylist {
         }
         let snapshot = self.rendition.window.snapshot();
         let rendered = Arc::new(render(&snapshot, set, window)?);
-        self.rendered.store(Some(rendered.clone()));
-        Ok(rendered)
+        self.rendered.store(Some(rendered));
+        Ok(self.rendered.load())
     }
 
-    fn known(&self) -> Option<Arc<Rendered>> {
+    fn known(&self) -> Option<Guard<Option<Arc<Rendered>>>> {
         let version = self.rendition.window.version();
         let rendered = self.rendered.load();
-        rendered.as_ref().filter(|rendered| rendered.version == version).cloned()
+        rendered.as_ref().is_some_and(|rendered| rendered.version == version).then_some(rendered)
     }
 }
 
@@ -111,9 +115,6 @@ impl Rendered {
     }
 
     fn new(text: String, version: u64, tag: &str, max_age_secs: u64) -> Result<Self, Fault> {
-        let internal = |what: &'static str| Fault::new(FaultKind::Internal(what.into()));
-        let header =
-            |text: String| HeaderValue::try_from(text).map_err(|error| internal("a header").because(error));
         let gzip = gzip(text.as_bytes(), Compression::fast())
             .map_err(|error| internal("compression").because(error))?;
         Ok(Self {
@@ -122,10 +123,22 @@ impl Rendered {
             gzip,
             etag: header(format!("\"{tag}\""))?,
             etag_gzip: header(format!("\"{tag}-gzip\""))?,
-            cache_control: header(match max_age_secs {
-                0 => "no-cache".to_owned(),
-                secs => format!("max-age={secs}"),
-            })?,
+            cache_control: max_age(max_age_secs)?,
         })
     }
+}
+
+/// Short times, which nearly all are, need no shared text.
+fn max_age(secs: u64) -> Result<HeaderValue, Fault> {
+    const SHORT: [&str; 6] = ["no-cache", "max-age=1", "max-age=2", "max-age=3", "max-age=4", "max-age=5"];
+    let short = usize::try_from(secs).ok().and_then(|secs| SHORT.get(secs));
+    short.map_or_else(|| header(format!("max-age={secs}")), |text| Ok(HeaderValue::from_static(text)))
+}
+
+fn header(text: String) -> Result<HeaderValue, Fault> {
+    HeaderValue::try_from(text).map_err(|error| internal("a header").because(error))
+}
+
+fn internal(what: &'static str) -> Fault {
+    Fault::new(FaultKind::Internal(what.into()))
 }

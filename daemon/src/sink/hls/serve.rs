@@ -88,7 +88,9 @@ impl Serve {
             }
         };
         if name == "index.m3u8" {
-            return Ok(text(&*playlist.current(&views.set, self.window)?, &viewing.headers));
+            let rendered = playlist.current(&views.set, self.window)?;
+            let rendered = rendered.as_ref().ok_or_else(not_found)?;
+            return Ok(text(rendered, &viewing.headers));
         }
         let snapshot = playlist.rendition().window.snapshot();
         Object::find(&snapshot, &views.set.epoch, name)?.answer(name, &viewing.headers)

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::media::ts::{Event, Lengths, Probe, Rebase, Segmenter, probe};
 use sluice_core::media::{Container, Media, RenditionSpec, Role};
-use sluice_core::pipeline::{End, Feed, Source, Writer};
+use sluice_core::pipeline::{End, Feed, Opening, Source, Writer};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
@@ -40,7 +40,12 @@ impl Player {
     async fn play(self) -> Result<End, Fault> {
         let probe = self.probe().await?;
         let target = probe.longest.max(self.file.segment);
-        let mut writers = self.feed.open(&[rendition()], target, probe.independent_segments);
+        let mut writers = self.feed.open(&Opening {
+            specs: &[rendition()],
+            target,
+            independent_segments: probe.independent_segments,
+            part_target: Some(PART + PART / 4),
+        });
         let writer = writers.pop().ok_or_else(|| self.unreadable("no rendition"))?;
         let longest = writer.target_duration() + ROUNDING;
         let lengths = Lengths { target: self.file.segment, longest, part: PART };

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, join_all, try_join_all};
 use http::HeaderMap;
 use sluice_core::fault::Fault;
 use sluice_core::media::playlist::{MediaPlaylist, Playlist, Variables};
-use sluice_core::pipeline::{End, RenditionSpec, Role, Source, SourceContext, Writer};
+use sluice_core::pipeline::{End, Opening, RenditionSpec, Role, Source, SourceContext, Writer};
 use tokio::time::Instant;
 
 use super::Hls;
@@ -51,7 +51,8 @@ impl Run {
         let target = playlists().map(|playlist| playlist.target_duration).max().unwrap_or_default();
         let independent = playlists().all(|playlist| playlist.independent_segments);
         let feed = self.context.feed.clone();
-        let writers = feed.open(&specs, target, independent);
+        let opening = Opening { specs: &specs, target, independent_segments: independent, part_target: None };
+        let writers = feed.open(&opening);
         let starts = starts(&writers, &loaded);
         if starts.resumed {
             feed.resume();

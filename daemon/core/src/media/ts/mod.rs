@@ -11,7 +11,7 @@ mod rebase;
 mod segmenter;
 mod tables;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use probe::{Probe, probe};
 pub use rebase::Rebase;

@@ -64,6 +64,11 @@ impl Segmenter {
         }
     }
 
+    /// Sets [`Lengths::longest`] for what follows.
+    pub fn set_longest(&mut self, longest: Duration) {
+        self.cutter.longest_90khz = ticks_90khz(longest);
+    }
+
     /// Closes the open segment: nothing follows.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
         self.cutter.finish(events);

@@ -17,25 +17,25 @@ use mpeg2ts_reader::pes::{
     self, ElementaryStreamConsumer, PesHeader as ReadHeader, PesPacketFilter, PtsDts as ReadTimes,
 };
 
-pub(super) const VIDEO: u16 = 0x100;
-pub(super) const AUDIO: u16 = 0x101;
+pub(crate) const VIDEO: u16 = 0x100;
+pub(crate) const AUDIO: u16 = 0x101;
 /// 25 frames a second.
-pub(super) const FRAME_90KHZ: u64 = 3600;
+pub(crate) const FRAME_90KHZ: u64 = 3600;
 
 /// What a stream is made like.
 #[derive(Debug, Clone)]
-pub(super) struct Shape {
-    pub(super) frames: u64,
+pub(crate) struct Shape {
+    pub(crate) frames: u64,
     /// A keyframe every so many frames; 0 for a stream without video.
-    pub(super) gop: u64,
+    pub(crate) gop: u64,
     /// The tables every so many frames.
-    pub(super) tables: u64,
+    pub(crate) tables: u64,
     /// Whether keyframes are flagged, or only told by their parameter sets.
-    pub(super) flagged: bool,
+    pub(crate) flagged: bool,
     /// The first DTS.
-    pub(super) start_90khz: u64,
+    pub(crate) start_90khz: u64,
     /// The bytes of a frame.
-    pub(super) size: usize,
+    pub(crate) size: usize,
 }
 
 impl Default for Shape {
@@ -45,7 +45,7 @@ impl Default for Shape {
 }
 
 impl Shape {
-    pub(super) fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         let mut output = Vec::new();
         let (mut pat, mut pmt) = self.tables();
         let (mut video, mut audio) = (PesPacketizer::new(VIDEO), PesPacketizer::new(AUDIO));
@@ -120,14 +120,14 @@ fn append(output: &mut Vec<u8>, mut next: impl FnMut(&mut [u8; PACKET_SIZE]) -> 
 pub struct Reading {
     changes: FilterChangeset<Filter>,
     /// The bytes of each elementary stream.
-    pub(super) payload: BTreeMap<u16, Vec<u8>>,
+    pub(crate) payload: BTreeMap<u16, Vec<u8>>,
     /// The DTS of each access unit, or its PTS.
-    pub(super) times: BTreeMap<u16, Vec<u64>>,
-    pub(super) continuity_errors: usize,
+    pub(crate) times: BTreeMap<u16, Vec<u64>>,
+    pub(crate) continuity_errors: usize,
 }
 
 impl Reading {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let mut reading = Self::default();
         let mut demultiplex = Demultiplex::new(&mut reading);
         demultiplex.push(&mut reading, bytes);
@@ -195,7 +195,7 @@ impl ElementaryStreamConsumer<Reading> for Collector {
 }
 
 /// Whether every packet starts with the sync byte, and every continuity counter follows.
-pub(super) fn is_continuous(bytes: &[u8]) -> bool {
+pub(crate) fn is_continuous(bytes: &[u8]) -> bool {
     let (packets, rest) = bytes.as_chunks::<PACKET_SIZE>();
     let mut checker = libmpegts::ts::CcChecker::new();
     rest.is_empty()
