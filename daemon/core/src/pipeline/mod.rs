@@ -4,6 +4,8 @@ mod feed;
 mod fleet;
 mod intake;
 mod opening;
+#[cfg(test)]
+mod resuming_tests;
 mod running;
 mod shared;
 mod source;
