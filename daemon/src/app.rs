@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sluice_core::event::Events;
 use sluice_core::metrics::Metrics;
-use sluice_core::pipeline::{Fleet, Origins};
+use sluice_core::pipeline::{Around, Fleet, Origins};
 use sluice_core::plan::{Plan, Settled};
 use sluice_core::stage::{SourceSpec, Upstream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -69,6 +69,7 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
         events.clone(),
         Arc::new(NumberFiles::open(state_dir.path())?),
         Arc::new(Http { tls: system_tls()? }),
+        Around::default(),
     );
     let mut reloader = Reloader::new(Parts {
         dir: dir.to_owned(),

@@ -62,6 +62,12 @@ pub enum FaultKind {
     Unsupported(Arc<str>),
     /// A live playlist that does not move.
     Stale,
+    /// A stream without end that the origin ended all the same.
+    Ended,
+    /// A program that ended, with how.
+    Exit(Arc<str>),
+    /// Another pipeline that brings nothing, with the reason.
+    Pipeline(Arc<str>),
     /// The circuit breaker is open.
     BreakerOpen,
     /// The rate limit of this daemon.
@@ -104,6 +110,9 @@ impl FaultKind {
             Self::Malformed(_) => "malformed",
             Self::Unsupported(_) => "unsupported",
             Self::Stale => "stale",
+            Self::Ended => "ended",
+            Self::Exit(_) => "exit",
+            Self::Pipeline(_) => "pipeline",
             Self::BreakerOpen => "breaker_open",
             Self::RateLimited => "rate_limited",
             Self::Busy => "busy",
@@ -135,6 +144,9 @@ impl FaultKind {
         "malformed",
         "unsupported",
         "stale",
+        "ended",
+        "exit",
+        "pipeline",
         "breaker_open",
         "rate_limited",
         "busy",
@@ -165,6 +177,9 @@ impl fmt::Display for FaultKind {
             Self::Malformed(what) => write!(f, "malformed: {what}"),
             Self::Unsupported(what) => write!(f, "not supported: {what}"),
             Self::Stale => f.write_str("the playlist does not move"),
+            Self::Ended => f.write_str("the origin ended the stream"),
+            Self::Exit(how) => write!(f, "{how}"),
+            Self::Pipeline(why) => write!(f, "{why}"),
             Self::BreakerOpen => f.write_str("the circuit breaker is open"),
             Self::RateLimited => f.write_str("the rate limit is reached"),
             Self::Busy => f.write_str("too many requests at once"),
@@ -242,6 +257,7 @@ impl Fault {
             K::Redirects | K::Forbidden(_) | K::Malformed(_) | K::Unsupported(_) | K::Stale => {
                 Blame::Upstream
             }
+            K::Ended | K::Exit(_) | K::Pipeline(_) => Blame::Upstream,
             K::NotFound | K::Method | K::BadRequest(_) => Blame::Viewer,
             K::BreakerOpen | K::RateLimited | K::Busy | K::Starting => Blame::Us,
             K::File(_) | K::Stopped | K::Internal(_) => Blame::Us,
@@ -252,7 +268,7 @@ impl Fault {
     pub fn is_retryable(&self) -> bool {
         use FaultKind as K;
         match &self.kind {
-            K::Dns | K::Connect | K::Timeout(_) | K::Truncated | K::Starting => true,
+            K::Dns | K::Connect | K::Timeout(_) | K::Truncated | K::Ended | K::Starting => true,
             K::Status(code) => {
                 matches!(code.as_u16(), 408 | 425 | 429) || (code.is_server_error() && code.as_u16() != 501)
             }
@@ -268,7 +284,9 @@ impl Fault {
             K::Method => StatusCode::METHOD_NOT_ALLOWED,
             K::BadRequest(_) => StatusCode::BAD_REQUEST,
             K::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            K::Busy | K::Starting | K::BreakerOpen | K::Stopped | K::Stale => StatusCode::SERVICE_UNAVAILABLE,
+            K::Busy | K::Starting | K::BreakerOpen | K::Stopped | K::Stale | K::Pipeline(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             K::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             K::File(_) | K::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_GATEWAY,

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use flate2::read::MultiGzDecoder;
+use futures_util::stream::try_unfold;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sluice_core::fault::{Fault, FaultKind, Phase};
-use sluice_core::stage::{ByteRange, Class, Exchange};
+use sluice_core::stage::{ByteRange, Class, Exchange, Frames};
 use tokio::time::timeout;
 
 /// No more than this is set aside on the word of `Content-Length` alone.
@@ -52,6 +53,7 @@ impl ClientLimits {
             Class::Key => self.key_bytes,
             Class::Init => self.init_bytes,
             Class::Segment => self.segment_bytes,
+            Class::Stream => u64::MAX, // it has no end; its reader bounds what it keeps
         }
     }
 }
@@ -76,6 +78,33 @@ pub(crate) async fn read(
         true => {
             let decoded = tokio::task::spawn_blocking(move || gunzip(&body, limit)).await;
             decoded.map_err(|error| Fault::new(FaultKind::Internal("decoding".into())).because(error))?
+        }
+    }
+}
+
+/// The frames of a successful answer to an exchange for a stream without end.
+///
+/// # Errors
+/// `Malformed` for a part of an object, `Unsupported` for a content coding.
+pub(crate) fn frames(response: Response<Incoming>, exchange: &Exchange) -> Result<Frames, Fault> {
+    portion(response.status(), response.headers(), None, u64::MAX)?;
+    is_gzip(response.headers(), exchange)?;
+    let gap = exchange.deadlines.read;
+    Ok(Frames::new(try_unfold(response.into_body(), move |mut body| async move {
+        let data = next_data(&mut body, gap).await?;
+        Ok(data.map(|data| (data, body)))
+    })))
+}
+
+/// The next bytes of a body; none at its end.
+async fn next_data(body: &mut Incoming, gap: Duration) -> Result<Option<Bytes>, Fault> {
+    loop {
+        let frame = timeout(gap, body.frame()).await.map_err(|_| FaultKind::Timeout(Phase::Read))?;
+        let Some(frame) = frame else { return Ok(None) };
+        let frame = frame.map_err(|error| Fault::new(FaultKind::Truncated).because(error))?;
+        match frame.into_data() {
+            Ok(data) if !data.is_empty() => return Ok(Some(data)),
+            _ => {} // trailers
         }
     }
 }
@@ -165,10 +194,7 @@ async fn gather(mut body: Incoming, portion: Portion, gap: Duration) -> Result<B
     let believed = declared.unwrap_or(0).min(room).min(MAX_BELIEVED_BYTES);
     let mut gathered = Vec::with_capacity(usize::try_from(believed).unwrap_or(0));
     while !(sliced && gathered.len() as u64 == room) {
-        let frame = timeout(gap, body.frame()).await.map_err(|_| FaultKind::Timeout(Phase::Read))?;
-        let Some(frame) = frame else { break };
-        let frame = frame.map_err(|error| Fault::new(FaultKind::Truncated).because(error))?;
-        let Ok(mut data) = frame.into_data() else { continue };
+        let Some(mut data) = next_data(&mut body, gap).await? else { break };
         let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(data.len());
         data.advance(skipped);
         skip -= skipped as u64;

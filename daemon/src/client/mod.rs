@@ -27,7 +27,7 @@ use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use sluice_core::fault::{Fault, FaultKind, Phase};
-use sluice_core::stage::{Answer, Exchange, Freshness};
+use sluice_core::stage::{Answer, Class, Exchange, Freshness};
 use tokio::time::{Instant, timeout};
 use tower::Service;
 
@@ -161,12 +161,14 @@ impl Inner {
     ) -> Result<Answer, Fault> {
         let first_byte = began.elapsed();
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = match status {
-            StatusCode::NOT_MODIFIED if !exchange.validators.is_empty() => Bytes::new(),
-            _ if status.is_success() => body::read(response, exchange, &self.limits).await?,
-            _ => return Err(faults::of_status(status, &headers)),
-        };
+        let (mut body, mut frames) = (Bytes::new(), None);
+        match status {
+            StatusCode::NOT_MODIFIED if !exchange.validators.is_empty() => {}
+            _ if !status.is_success() => return Err(faults::of_status(status, &headers)),
+            _ if exchange.class == Class::Stream => frames = Some(body::frames(response, exchange)?),
+            _ => body = body::read(response, exchange, &self.limits).await?,
+        }
         let (url, freshness) = (hop.bare_url(), Freshness::Origin);
-        Ok(Answer { status, headers, body, url, first_byte, total: began.elapsed(), freshness })
+        Ok(Answer { status, headers, body, frames, url, first_byte, total: began.elapsed(), freshness })
     }
 }

@@ -141,7 +141,9 @@ impl<R: Ask, S: Inner<R>> Service<R> for Limited<S> {
 mod tests {
     use http_body::Body as _;
 
-    use super::super::fixture::{Bench, answer, page, segment, viewing};
+    use futures_util::StreamExt;
+
+    use super::super::fixture::{Bench, answer, endless, page, segment, stream, viewing};
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -179,6 +181,25 @@ mod tests {
         let third = bench.view(&mut serving, viewing());
         sink.next_request().await.unwrap().1.send_response(page("body"));
         assert!(third.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_without_end_keeps_its_place_until_it_ends() {
+        let bench = Bench::new();
+        let (mut upstream, mut origin) = bench.upstream(&["concurrency 1", "timeout \"5s\"", "cache"]);
+        let first = bench.ask(&mut upstream, stream("live"));
+        let (head, frames) = endless();
+        origin.next_request().await.unwrap().1.send_response(head);
+        let mut first = first.await.unwrap().frames.unwrap();
+        let second = bench.ask(&mut upstream, segment("b"));
+        assert!(bench.is_idle(&mut origin).await, "the place is taken");
+        tokio::time::advance(Duration::from_secs(3)).await;
+        frames.send("x".into()).await.unwrap();
+        assert_eq!(first.next().await.unwrap().unwrap(), "x", "the total time was for the head");
+        drop(frames);
+        assert!(first.next().await.is_none());
+        origin.next_request().await.unwrap().1.send_response(answer("b"));
+        assert!(second.await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

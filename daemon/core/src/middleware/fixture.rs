@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use prometheus::Registry;
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, yield_now};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
@@ -21,11 +22,11 @@ use crate::event::Events;
 use crate::fault::Fault;
 use crate::metrics::Metrics;
 use crate::pipeline::stack::{around_serving, around_upstream};
-use crate::pipeline::{Bounds, Setup, Shared};
+use crate::pipeline::{Around, Bounds, Setup, Shared};
 use crate::port::{Ledger, Numbering};
 use crate::stage::{
-    Answer, Body, Class, Deadlines, Exchange, Freshness, LayerContext, LayerSpec, Provenance, Serving,
-    States, Upstream, Viewing,
+    Answer, Body, Class, Deadlines, Exchange, Frames, Freshness, LayerContext, LayerSpec, Provenance,
+    Serving, States, Upstream, Viewing,
 };
 
 struct NoLedger;
@@ -70,6 +71,7 @@ impl Bench {
             events: Events::default(),
             ledger: Arc::new(NoLedger),
             states,
+            around: Around::default(),
         };
         let pipeline = Arc::new(Shared::new(setup, Bounds { segments: 10, bytes: 1 << 20 }));
         let metrics = metrics.stage(&stage);
@@ -163,11 +165,23 @@ pub(crate) fn answer(body: &'static str) -> Answer {
         status: StatusCode::OK,
         headers: HeaderMap::new(),
         body: Bytes::from_static(body.as_bytes()),
+        frames: None,
         url: Url::parse("http://origin.example/").unwrap(),
         first_byte: Duration::ZERO,
         total: Duration::ZERO,
         freshness: Freshness::Origin,
     }
+}
+
+pub(super) fn stream(name: &str) -> Exchange {
+    Exchange { class: Class::Stream, ..segment(name) }
+}
+
+/// The head of an endless answer, and what brings its frames.
+pub(super) fn endless() -> (Answer, mpsc::Sender<Bytes>) {
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
+    let frames = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|frame| frame.map(Ok)));
+    (Answer { frames: Some(Frames::new(frames)), ..answer("") }, sender)
 }
 
 pub(super) fn viewing() -> Viewing {

@@ -30,7 +30,8 @@ pub const TIMEOUT: LayerKind = LayerKind {
         entries: &[
             Entry {
                 form: "TOTAL",
-                about: "to the last byte of an exchange, or to the head of a viewer's answer; 1ms to 1h",
+                about: "to the last byte of an exchange, to the head of one without end, or to the head of a viewer's answer; \
+                        1ms to 1h",
                 default: "",
             },
             Entry {

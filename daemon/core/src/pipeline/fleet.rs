@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Mount, Origins, Pipeline, Setup};
+use super::{Around, Mount, Origins, Pipeline, Setup};
 use crate::event::Events;
 use crate::metrics::{Metrics, PipelineMetrics};
 use crate::plan::Plan;
@@ -19,17 +19,20 @@ pub struct Fleet {
     origins: Arc<dyn Origins>,
     /// What the layers of all pipelines share.
     states: Arc<States>,
+    /// What sources may ask of the daemon; its directory holds these pipelines.
+    around: Around,
 }
 
 impl Fleet {
-    /// An empty fleet.
+    /// An empty fleet. It keeps the directory in `around`.
     pub fn new(
         metrics: Arc<Metrics>,
         events: Events,
         ledger: Arc<dyn Ledger>,
         origins: Arc<dyn Origins>,
+        around: Around,
     ) -> Self {
-        Self { pipelines: BTreeMap::new(), metrics, events, ledger, origins, states: Arc::default() }
+        Self { pipelines: BTreeMap::new(), metrics, events, ledger, origins, states: Arc::default(), around }
     }
 
     /// The pipeline of this name.
@@ -55,6 +58,7 @@ impl Fleet {
     pub fn apply(&mut self, plan: &Plan) -> Vec<Pipeline> {
         let enabled = |name: &str| plan.pipelines.get(name).is_some_and(|pipeline| pipeline.enabled);
         let leaving: Vec<Arc<str>> = self.pipelines.keys().filter(|name| !enabled(name)).cloned().collect();
+        leaving.iter().for_each(|name| self.around.pipelines.leave(name));
         let left = leaving.iter().filter_map(|name| self.pipelines.remove(name)).collect();
         for (name, planned) in plan.pipelines.iter().filter(|(_, planned)| planned.enabled) {
             if let Some(running) = self.pipelines.get_mut(name) {
@@ -62,6 +66,7 @@ impl Fleet {
             } else if let Some(started) =
                 Pipeline::start(self.setup(name), planned.clone(), self.origins.clone())
             {
+                self.around.pipelines.enter(started.shared());
                 self.pipelines.insert(name.clone(), started);
             }
         }
@@ -71,12 +76,13 @@ impl Fleet {
     /// Takes every pipeline out, to be stopped.
     #[must_use]
     pub fn clear(&mut self) -> Vec<Pipeline> {
+        self.pipelines.keys().for_each(|name| self.around.pipelines.leave(name));
         std::mem::take(&mut self.pipelines).into_values().collect()
     }
 
     fn setup(&self, name: &Arc<str>) -> Setup {
         let metrics: Arc<PipelineMetrics> = self.metrics.pipeline(name);
         let (events, ledger, states) = (self.events.clone(), self.ledger.clone(), self.states.clone());
-        Setup { name: name.clone(), metrics, events, ledger, states }
+        Setup { name: name.clone(), metrics, events, ledger, states, around: self.around.clone() }
     }
 }

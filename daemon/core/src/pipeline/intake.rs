@@ -198,7 +198,7 @@ fn blank(era: u64) -> Media {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::{Bounds, Setup, Shared, Snapshot};
+    use super::super::{Around, Bounds, Setup, Shared, Snapshot};
     use super::*;
     use crate::event::Events;
     use crate::media::ts::testing::Shape;
@@ -223,6 +223,7 @@ mod tests {
             events: Events::default(),
             ledger: Arc::new(NoLedger),
             states: Arc::default(),
+            around: Around::default(),
         };
         let shared = Arc::new(Shared::new(setup, Bounds { segments: 1000, bytes: 1 << 30 }));
         let feed = Feed::new(shared.clone(), shared.metrics.source("source 1 mpegts"), 1);

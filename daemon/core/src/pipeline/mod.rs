@@ -1,5 +1,6 @@
 //! Pipelines: one stream from its source through its windows to its sinks, and the fleet of them.
 
+mod around;
 mod feed;
 mod fleet;
 mod intake;
@@ -18,6 +19,7 @@ mod viewers;
 mod window;
 
 pub use crate::media::{RenditionSpec, Role};
+pub use around::{Around, Directory};
 pub use feed::{Feed, Writer};
 pub use fleet::Fleet;
 pub use intake::{Cutting, Intake};

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Bounds, Opening, RenditionSpec, State, Status, Viewers, Window};
+use super::{Around, Bounds, Opening, RenditionSpec, State, Status, Viewers, Window};
 use crate::event::Events;
 use crate::fault::Fault;
 use crate::metrics::PipelineMetrics;
@@ -73,6 +73,8 @@ pub struct Setup {
     pub ledger: Arc<dyn Ledger>,
     /// What the layers of all pipelines share.
     pub states: Arc<States>,
+    /// What its sources may ask of the daemon.
+    pub around: Around,
 }
 
 /// What the stages of one pipeline share.
@@ -83,6 +85,8 @@ pub struct Shared {
     pub metrics: Arc<PipelineMetrics>,
     /// What the layers of all pipelines share.
     pub states: Arc<States>,
+    /// What its sources may ask of the daemon.
+    pub around: Around,
     events: Events,
     ledger: Arc<dyn Ledger>,
     bounds: ArcSwap<Bounds>,
@@ -107,6 +111,7 @@ impl Shared {
             name: setup.name,
             metrics: setup.metrics,
             states: setup.states,
+            around: setup.around,
             events: setup.events,
             ledger: setup.ledger,
             bounds: ArcSwap::from_pointee(bounds),
@@ -167,6 +172,11 @@ impl Shared {
         if let Some(set) = self.renditions() {
             set.renditions.iter().for_each(|rendition| rendition.window.resize(bounds));
         }
+    }
+
+    /// Wakes with all media that comes, of every rendition.
+    pub fn arrivals(&self) -> watch::Receiver<Instant> {
+        self.media.subscribe()
     }
 
     /// How long ago the last segment or part came.

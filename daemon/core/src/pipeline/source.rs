@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::Feed;
+use super::{Around, Feed};
 use crate::fault::Fault;
 use crate::stage::Upstream;
 
@@ -34,4 +34,6 @@ pub struct SourceContext {
     pub upstream: Upstream,
     /// Where its segments go.
     pub feed: Feed,
+    /// What it may ask of the daemon beside.
+    pub around: Around,
 }

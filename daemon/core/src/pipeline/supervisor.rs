@@ -82,7 +82,8 @@ impl Job {
         let generation = u64::from(self.version) << 32 | u64::from(attempt);
         let feed = Feed::new(self.shared.clone(), metrics, generation);
         let beats = feed.beats();
-        let context = SourceContext { stage: self.stage.clone(), upstream: self.upstream.clone(), feed };
+        let (stage, upstream) = (self.stage.clone(), self.upstream.clone());
+        let context = SourceContext { stage, upstream, feed, around: self.shared.around.clone() };
         let source = self.spec.build(context);
         let run = AssertUnwindSafe(source.run()).catch_unwind();
         tokio::select! {

@@ -165,6 +165,7 @@ pub(super) fn setup(ledger: &Arc<Kept>) -> Setup {
         events: Events::default(),
         ledger: ledger.clone(),
         states: Arc::default(),
+        around: Around::default(),
     }
 }
 

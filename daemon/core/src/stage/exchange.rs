@@ -9,12 +9,13 @@ use http::{HeaderMap, StatusCode};
 use tower::util::BoxCloneSyncService;
 use url::Url;
 
-use super::{Ask, Reply};
+use super::{Ask, Frames, Reply};
 use crate::fault::Fault;
 pub use crate::media::ByteRange;
 
 /// The service that a source sends its exchanges through: the guarded client inside the stage's layers.
-/// Answers are whole and successful (2xx, or 304 to a conditional request); all else is a fault.
+/// Answers are successful (2xx, or 304 to a conditional request) and, save those to [`Class::Stream`], whole; all else
+/// is a fault.
 pub type Upstream = BoxCloneSyncService<Exchange, Answer, Fault>;
 
 /// Who named the host of a URL. Decides what the guard allows it to resolve to.
@@ -37,6 +38,8 @@ pub enum Class {
     Init,
     /// A decryption key.
     Key,
+    /// A stream without end: answered with its head, its frames follow in [`Answer::frames`]. Never shared or kept.
+    Stream,
 }
 
 /// How long the waits beneath the layers may last.
@@ -78,6 +81,9 @@ pub struct Exchange {
 
 impl Ask for Exchange {
     fn key(&self) -> Option<String> {
+        if self.class == Class::Stream {
+            return None;
+        }
         let range = self.range.map(|range| format!("#{}+{}", range.offset, range.length)).unwrap_or_default();
         Some(format!("{}{range}", self.url))
     }
@@ -110,27 +116,48 @@ pub enum Freshness {
     Stale(Fault),
 }
 
-/// The whole answer of an origin.
-#[derive(Debug, Clone)]
+/// The answer of an origin.
+#[derive(Debug)]
 pub struct Answer {
     /// 200, 206 or 304.
     pub status: StatusCode,
     /// Its headers.
     pub headers: HeaderMap,
-    /// The body, decoded from any content coding.
+    /// The whole body, decoded from any content coding; empty for [`Class::Stream`].
     pub body: Bytes,
+    /// What follows the head, for [`Class::Stream`] alone.
+    pub frames: Option<Frames>,
     /// The URL that answered, after redirects: the base of relative URIs.
     pub url: Url,
     /// From sending the request to the head of the answer.
     pub first_byte: Duration,
-    /// From sending the request to the last byte.
+    /// From sending the request to the last byte; for [`Class::Stream`] to the head.
     pub total: Duration,
     /// Where it came from.
     pub freshness: Freshness,
 }
 
+impl Answer {
+    /// The same for another caller, the body shared. Frames come once: the other has none.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self {
+            status: self.status,
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            frames: None,
+            url: self.url.clone(),
+            first_byte: self.first_byte,
+            total: self.total,
+            freshness: self.freshness.clone(),
+        }
+    }
+}
+
 impl Reply for Answer {
-    fn holding<T: Send + Sync + 'static>(self, _held: T) -> Self {
-        self // the body is whole: whatever was held has done its work
+    fn holding<T: Send + Sync + 'static>(mut self, held: T) -> Self {
+        // where the body is whole, whatever was held has done its work
+        self.frames = self.frames.map(|frames| frames.holding(held));
+        self
     }
 }

@@ -3,6 +3,7 @@
 
 mod body;
 mod exchange;
+mod frames;
 mod kind;
 mod serving;
 mod spec;
@@ -10,6 +11,7 @@ mod states;
 
 pub use body::Body;
 pub use exchange::{Answer, ByteRange, Class, Deadlines, Exchange, Freshness, Provenance, Upstream};
+pub use frames::Frames;
 pub use kind::{BufferKind, Doc, Entry, Goods, Kinds, LayerKind, Place, SinkKind, SourceKind};
 pub use serving::{Served, Serving, Viewing};
 pub use spec::{BufferSpec, Configured, LayerContext, LayerSpec, Reveal, SinkSpec, SourceSpec, Spec};

@@ -3,6 +3,7 @@
 mod bodies;
 mod guarding;
 mod sending;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;

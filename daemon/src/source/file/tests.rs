@@ -7,7 +7,7 @@ use sluice_core::fault::Fault;
 use sluice_core::media::Segment;
 use sluice_core::media::playlist::render::{self, MediaOptions};
 use sluice_core::metrics::Metrics;
-use sluice_core::pipeline::{Bounds, End, Feed, Setup, Shared, Snapshot};
+use sluice_core::pipeline::{Around, Bounds, End, Feed, Setup, Shared, Snapshot};
 use sluice_core::port::{Ledger, Numbering};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -34,6 +34,7 @@ fn pipeline() -> Arc<Shared> {
         events: Events::default(),
         ledger: Arc::new(NoLedger),
         states: Arc::default(),
+        around: Around::default(),
     };
     Arc::new(Shared::new(setup, Bounds { segments: 1000, bytes: 1 << 30 }))
 }

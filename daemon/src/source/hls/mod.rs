@@ -12,14 +12,12 @@ mod sniff;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
-use http::{HeaderMap, HeaderName, HeaderValue};
 use kdl::KdlNode;
-use sluice_core::conf::{HostRule, HttpUrl, Node, Secret, Shown, show_url};
+use sluice_core::conf::{HostRule, HttpUrl, Node, Shown, show_url};
 use sluice_core::pipeline::{Source, SourceContext};
 use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, SourceKind, SourceSpec};
 
+use super::request::Asking;
 use choose::Choice;
 use run::Run;
 
@@ -69,39 +67,16 @@ pub(crate) const HLS: SourceKind = SourceKind {
 pub(crate) struct Hls {
     url: HttpUrl,
     choice: Choice,
-    headers: Vec<(HeaderName, Secret)>,
-    allow_hosts: Vec<HostRule>,
+    asking: Asking,
     parallel: usize,
 }
 
 fn decode(node: &Node<'_>) -> Option<Box<dyn SourceSpec>> {
     let url = node.argument::<HttpUrl>("URL");
     let choice = node.child("variant").map_or(Some(Choice::Highest), |variant| Choice::decode(&variant));
-    let headers: Vec<_> = node.children("header").iter().map(decode_header).collect();
-    let allow_hosts =
-        node.child("allow-hosts").map(|hosts| hosts.arguments::<HostRule>("HOST")).unwrap_or_default();
+    let asking = Asking::decode(node);
     let parallel = node.child("parallel").map_or(Some(3), |parallel| parallel.argument_within("N", 1..=16));
-    let headers = headers.into_iter().collect::<Option<Vec<_>>>();
-    Some(Box::new(Hls { url: url?, choice: choice?, headers: headers?, allow_hosts, parallel: parallel? }))
-}
-
-fn decode_header(node: &Node<'_>) -> Option<(HeaderName, Secret)> {
-    let name = node.argument::<String>("NAME");
-    let value = node.argument::<Secret>("VALUE");
-    let (name, value) = (name?, value?);
-    let Ok(name) = HeaderName::try_from(name) else {
-        node.problem_at_argument(
-            0,
-            "this is no header name",
-            "letters, digits and dashes, as \"User-Agent\"",
-        );
-        return None;
-    };
-    if HeaderValue::try_from(value.expose()).is_err() {
-        node.problem_at_argument(1, "this is no header value", "printable characters, no line breaks");
-        return None;
-    }
-    Some((name, value))
+    Some(Box::new(Hls { url: url?, choice: choice?, asking: asking?, parallel: parallel? }))
 }
 
 impl Configured for Hls {
@@ -111,18 +86,7 @@ impl Configured for Hls {
 
     fn show(&self, reveal: Reveal) -> KdlNode {
         let mut shown = Shown::new("source").argument("hls").argument(show_url(&self.url.0, reveal));
-        shown = shown.child(self.choice.show());
-        for (name, value) in &self.headers {
-            let value = if reveal == Reveal::Whole { value.expose() } else { "***" };
-            shown = shown.child(Shown::new("header").argument(name.as_str()).argument(value));
-        }
-        if !self.allow_hosts.is_empty() {
-            let hosts = self
-                .allow_hosts
-                .iter()
-                .fold(Shown::new("allow-hosts"), |hosts, host| hosts.argument(host.to_string()));
-            shown = shown.child(hosts);
-        }
+        shown = shown.child(self.choice.show()).children(self.asking.show(reveal));
         shown.child(Shown::new("parallel").argument(self.parallel)).into()
     }
 }
@@ -133,7 +97,7 @@ impl SourceSpec for Hls {
     }
 
     fn allowed_hosts(&self) -> &[HostRule] {
-        &self.allow_hosts
+        &self.asking.allow_hosts
     }
 
     fn idle_connections(&self) -> usize {
@@ -145,16 +109,5 @@ impl SourceSpec for Hls {
 
     fn operator_url(&self) -> Option<&url::Url> {
         Some(&self.url.0)
-    }
-}
-
-impl Hls {
-    fn header_map(&self) -> Arc<HeaderMap> {
-        let pairs = self.headers.iter().filter_map(|(name, value)| {
-            let mut value = HeaderValue::try_from(value.expose()).ok()?;
-            value.set_sensitive(true);
-            Some((name.clone(), value))
-        });
-        Arc::new(pairs.collect())
     }
 }

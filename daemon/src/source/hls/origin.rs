@@ -1,6 +1,5 @@
 //! The origin as a source asks it: playlists, and whole objects.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use http::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
@@ -33,7 +32,12 @@ pub(super) struct Polled {
 
 impl Origin {
     pub(super) fn new(upstream: Upstream, hls: &Hls) -> Self {
-        Self { upstream, headers: hls.header_map(), operator_url: hls.url.0.clone(), audience: audience(hls) }
+        Self {
+            upstream,
+            headers: hls.asking.header_map(),
+            operator_url: hls.url.0.clone(),
+            audience: hls.asking.audience(&hls.url.0),
+        }
     }
 
     /// Asks for a playlist; `None` when it has not changed since `validators`.
@@ -93,19 +97,6 @@ impl Origin {
     }
 }
 
-/// A hash of all that decides what the origin answers to this source, and what the source may ask for.
-fn audience(hls: &Hls) -> u64 {
-    let url = &hls.url.0;
-    let mut hasher = DefaultHasher::new();
-    (url.scheme(), url.host_str(), url.port_or_known_default()).hash(&mut hasher);
-    (url.username(), url.password()).hash(&mut hasher);
-    for (name, value) in &hls.headers {
-        (name, value.expose()).hash(&mut hasher);
-    }
-    hls.allow_hosts.hash(&mut hasher);
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use sluice_core::conf::decode;
@@ -120,7 +111,8 @@ mod tests {
         });
         assert!(problems.is_empty(), "{problems:?}");
         let spec = spec.flatten().unwrap();
-        audience(spec.as_any().downcast_ref().unwrap())
+        let hls: &Hls = spec.as_any().downcast_ref().unwrap();
+        hls.asking.audience(&hls.url.0)
     }
 
     #[test]

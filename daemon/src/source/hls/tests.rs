@@ -11,7 +11,7 @@ use sluice_core::event::Events;
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::media::Segment;
 use sluice_core::metrics::Metrics;
-use sluice_core::pipeline::{Bounds, End, Feed, Setup, Shared, SourceContext};
+use sluice_core::pipeline::{Around, Bounds, End, Feed, Setup, Shared, SourceContext};
 use sluice_core::port::{Ledger, Numbering};
 use sluice_core::stage::{Answer, Exchange, Freshness, SourceSpec};
 use tokio::task::JoinHandle;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 use url::Url;
 
+use super::super::request::Asking;
 use super::Hls;
 use super::choose::Choice;
 
@@ -66,6 +67,7 @@ impl Scripted {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             body,
+            frames: None,
             url: exchange.url.clone(),
             first_byte: Duration::ZERO,
             total: Duration::ZERO,
@@ -130,19 +132,20 @@ fn pipeline() -> Arc<Shared> {
         events: Events::default(),
         ledger: Arc::new(NoLedger),
         states: Arc::default(),
+        around: Around::default(),
     };
     Arc::new(Shared::new(setup, Bounds { segments: 100, bytes: 1 << 20 }))
 }
 
 fn start_in(shared: Arc<Shared>, origin: &Scripted, generation: u64) -> Running {
     let url = Url::parse("http://origin.example/index.m3u8").unwrap();
-    let (headers, allow_hosts) = (Vec::new(), Vec::new());
-    let hls = Hls { url: HttpUrl(url), choice: Choice::All, headers, allow_hosts, parallel: 3 };
+    let hls = Hls { url: HttpUrl(url), choice: Choice::All, asking: Asking::default(), parallel: 3 };
     let origin = origin.clone();
     let answering = tower::service_fn(move |exchange: Exchange| std::future::ready(origin.answer(&exchange)));
     let feed = Feed::new(shared.clone(), shared.metrics.source("source 1 hls"), generation);
     let upstream = BoxCloneSyncService::new(answering);
-    let source = hls.build(SourceContext { stage: "source 1 hls".into(), upstream, feed });
+    let source =
+        hls.build(SourceContext { stage: "source 1 hls".into(), upstream, feed, around: Around::default() });
     Running { shared, task: tokio::spawn(source.run()) }
 }
 

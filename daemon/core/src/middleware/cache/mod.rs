@@ -49,7 +49,9 @@ pub const CACHE: LayerKind = LayerKind {
         ],
     },
     meaning: |place| match place {
-        Place::Source => Ok("keeps answers of the origin; live playlists are shared and never kept"),
+        Place::Source => Ok(
+            "keeps answers of the origin; live playlists are shared and never kept, streams without end pass by",
+        ),
         Place::Sink => Err("playlists are rendered once for each change and segments are shared already"),
         Place::MemoryBuffer => Err(WINDOW_IS_MEMORY),
     },
@@ -102,7 +104,7 @@ impl LayerSpec for Cache {
 /// An answer, and when it came.
 #[derive(Clone)]
 struct Kept {
-    answer: Answer,
+    answer: Arc<Answer>,
     since: Instant,
 }
 
@@ -123,7 +125,7 @@ struct Counts {
 struct Shelf {
     spec: Cache,
     store: Store<String, Kept>,
-    flights: Flights<Answer>,
+    flights: Flights<Arc<Answer>>,
 }
 
 impl Shelf {
@@ -199,7 +201,7 @@ where
             let kept = if keep { shelf.find(&key).await } else { None };
             if let Some(kept) = kept.as_ref().filter(|kept| shelf.is_fresh(kept)) {
                 desk.counts.hit.inc();
-                return Ok(Answer { freshness: Freshness::Cache, ..kept.answer.clone() });
+                return Ok(Answer { freshness: Freshness::Cache, ..kept.answer.shared() });
             }
             let fetch = || fetch(inner, exchange, keep.then(|| (shelf.store.clone(), key.clone())));
             let outcome = match shelf.flights.board(key.clone(), fetch) {
@@ -216,9 +218,9 @@ where
                 (Err(fault), Some(kept)) if is_passing(&fault) => {
                     desk.counts.stale.inc();
                     tracing::debug!(stage = %desk.stage, %fault, "stale answer served");
-                    Ok(Answer { freshness: Freshness::Stale(fault), ..kept.answer })
+                    Ok(Answer { freshness: Freshness::Stale(fault), ..kept.answer.shared() })
                 }
-                (result, _) => result,
+                (result, _) => result.map(|answer| answer.shared()),
             }
         })
     }
@@ -229,11 +231,11 @@ async fn fetch<S>(
     mut inner: S,
     exchange: Exchange,
     keep: Option<(Store<String, Kept>, String)>,
-) -> Result<Answer, Fault>
+) -> Result<Arc<Answer>, Fault>
 where
     S: Service<Exchange, Response = Answer, Error = Fault>,
 {
-    let answer = inner.call(exchange).await?;
+    let answer = Arc::new(inner.call(exchange).await?);
     if let Some((store, key)) = keep {
         store.insert(key, Kept { answer: answer.clone(), since: Instant::now() }).await;
         store.run_pending_tasks().await; // so that the bound holds now, and not some time later

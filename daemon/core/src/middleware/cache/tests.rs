@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tower_test::mock::Handle;
 
-use super::super::fixture::{Bench, answer, playlist, segment};
+use super::super::fixture::{Bench, answer, endless, playlist, segment, stream};
 use super::*;
 
 const LINE: &str = r#"cache ttl="60s" max="64KiB" stale="60s""#;
@@ -183,4 +183,15 @@ async fn a_fetch_ends_with_the_last_who_could_want_it() {
     asked.leave().await;
     let closed = tokio::time::timeout(Duration::from_secs(1), origin.next_request()).await;
     assert!(matches!(closed, Ok(None)), "the fetch still holds its way to the origin");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_end_is_neither_kept_nor_shared() {
+    let bench = Bench::new();
+    let (mut upstream, mut origin) = bench.upstream(&["cache"]);
+    for _ in 0..2 {
+        let asked = bench.ask(&mut upstream, stream("live"));
+        origin.next_request().await.unwrap().1.send_response(endless().0);
+        assert!(asked.await.unwrap().frames.is_some());
+    }
 }
