@@ -7,6 +7,8 @@ mod following;
 mod intake;
 mod opening;
 mod pushing;
+#[cfg(test)]
+mod resuming_tests;
 mod running;
 mod shared;
 mod source;
