@@ -34,11 +34,13 @@ pub(super) enum Eviction {
     StreamLag,
     /// A head, or the first bytes, did not arrive in time.
     SlowHead,
+    /// It took something within each write limit, and too little over a longer span.
+    SlowRead,
 }
 
 impl Eviction {
     /// Every reason, so that counters stand at zero from the start.
-    pub(super) const ALL: [Self; 3] = [Self::WriteDeadline, Self::StreamLag, Self::SlowHead];
+    pub(super) const ALL: [Self; 4] = [Self::WriteDeadline, Self::StreamLag, Self::SlowHead, Self::SlowRead];
 
     /// The label.
     pub(super) fn word(self) -> &'static str {
@@ -46,6 +48,7 @@ impl Eviction {
             Self::WriteDeadline => "write_deadline",
             Self::StreamLag => "stream_lag",
             Self::SlowHead => "slow_head",
+            Self::SlowRead => "slow_read",
         }
     }
 }
@@ -70,6 +73,10 @@ pub(super) struct Activity {
     idle_since: AtomicU64,
     head_since: AtomicU64,
     blocked_since: AtomicU64,
+    /// Since when something waits for the socket, however little it takes meanwhile; begun anew after each span.
+    pressed_since: AtomicU64,
+    /// What the socket took since then.
+    pressed_bytes: AtomicU64,
     /// What began since the driver last read the clock: see [`Activity::settle`].
     head_begun: AtomicBool,
     idle_begun: AtomicBool,
@@ -89,6 +96,8 @@ impl Activity {
             idle_since: AtomicU64::new(NEVER + 1),
             head_since: AtomicU64::new(NEVER),
             blocked_since: AtomicU64::new(NEVER),
+            pressed_since: AtomicU64::new(NEVER),
+            pressed_bytes: AtomicU64::new(0),
             head_begun: AtomicBool::new(false),
             idle_begun: AtomicBool::new(false),
             order: AtomicU8::new(Order::Continue as u8),
@@ -125,17 +134,26 @@ impl Activity {
             self.idle_begun.store(false, Ordering::Relaxed);
             self.idle_since.store(self.now(), Ordering::Relaxed);
         }
+        if self.blocked_since.load(Ordering::Relaxed) == NEVER {
+            self.pressed_since.store(NEVER, Ordering::Relaxed); // nothing waits for the socket
+        }
     }
 
     /// The socket takes nothing.
     pub(super) fn blocked(&self) {
         if self.blocked_since.load(Ordering::Relaxed) == NEVER {
             self.blocked_since.store(self.now(), Ordering::Relaxed);
+            if self.pressed_since.load(Ordering::Relaxed) == NEVER {
+                self.press();
+            }
         }
     }
 
-    /// The socket took something.
-    pub(super) fn moved(&self) {
+    /// The socket took so many bytes.
+    pub(super) fn moved(&self, bytes: usize) {
+        if self.pressed_since.load(Ordering::Relaxed) != NEVER {
+            self.pressed_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
         if self.blocked_since.load(Ordering::Relaxed) != NEVER {
             self.blocked_since.store(NEVER, Ordering::Relaxed);
             self.idle_since.store(self.now(), Ordering::Relaxed);
@@ -205,6 +223,12 @@ impl Activity {
         if overdue(self.blocked_since.load(Ordering::Relaxed), limits.write) {
             return Verdict::Evict(Eviction::WriteDeadline);
         }
+        if overdue(self.pressed_since.load(Ordering::Relaxed), limits.floor.span) {
+            if self.pressed_bytes.load(Ordering::Relaxed) < limits.floor.bytes {
+                return Verdict::Evict(Eviction::SlowRead);
+            }
+            self.press();
+        }
         // a body can be gone while its last chunk, a whole segment, still waits for the socket
         if self.in_flight() > 0 || self.blocked_since.load(Ordering::Relaxed) != NEVER {
             return Verdict::Wait(next);
@@ -220,6 +244,12 @@ impl Activity {
             return Verdict::Idle;
         }
         Verdict::Wait(next)
+    }
+
+    /// Begins a span in which the socket has to take enough.
+    fn press(&self) {
+        self.pressed_bytes.store(0, Ordering::Relaxed);
+        self.pressed_since.store(self.now(), Ordering::Relaxed);
     }
 
     fn now(&self) -> u64 {
@@ -271,8 +301,47 @@ mod tests {
         let Verdict::Wait(until) = judged(&activity) else { panic!("cut too early") };
         tokio::time::advance(until - Instant::now()).await;
         assert_eq!(judged(&activity), Verdict::Evict(Eviction::WriteDeadline));
-        activity.moved();
+        activity.moved(1);
         assert!(matches!(judged(&activity), Verdict::Wait(_)));
+    }
+
+    /// What is judged of a viewer that takes `bytes` each second for `seconds`, while more waits for it.
+    async fn pressed(bytes: usize, seconds: u64) -> Verdict {
+        let activity = Activity::begin();
+        let _request = activity.request();
+        for _ in 0..seconds {
+            activity.blocked();
+            activity.settle();
+            tokio::time::advance(Duration::from_secs(1)).await;
+            activity.moved(bytes);
+            activity.blocked();
+            if let Verdict::Evict(reason) = judged(&activity) {
+                return Verdict::Evict(reason);
+            }
+        }
+        judged(&activity)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_viewer_that_trickles_within_each_write_limit_is_cut_after_the_span() {
+        let floor = Limits::default().floor;
+        let least = usize::try_from(floor.bytes / floor.span.as_secs()).unwrap();
+        assert!(matches!(pressed(least / 2, floor.span.as_secs() - 1).await, Verdict::Wait(_)));
+        assert_eq!(pressed(least / 2, floor.span.as_secs()).await, Verdict::Evict(Eviction::SlowRead));
+        assert!(matches!(pressed(least + 1, 5 * floor.span.as_secs()).await, Verdict::Wait(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_viewer_for_whom_nothing_waits_is_never_too_slow() {
+        let activity = Activity::begin();
+        let _request = activity.request();
+        for _ in 0..300 {
+            activity.blocked();
+            tokio::time::advance(Duration::from_secs(1)).await;
+            activity.moved(1);
+            activity.settle();
+            assert!(matches!(judged(&activity), Verdict::Wait(_)));
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -303,7 +372,7 @@ mod tests {
             activity.blocked();
             tokio::time::advance(Duration::from_secs(3)).await;
             assert!(matches!(judged(&activity), Verdict::Wait(_)));
-            activity.moved();
+            activity.moved(1 << 20);
         }
         assert!(matches!(judged(&activity), Verdict::Wait(_)), "its time begins with the last byte");
         tokio::time::advance(Duration::from_secs(60)).await;

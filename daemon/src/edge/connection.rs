@@ -66,9 +66,9 @@ impl Watched {
     }
 
     fn written(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match outcome {
+        match &outcome {
             Poll::Pending => self.activity.blocked(),
-            Poll::Ready(_) => self.activity.moved(),
+            Poll::Ready(written) => self.activity.moved(*written.as_ref().unwrap_or(&0)),
         }
         outcome
     }

@@ -11,7 +11,7 @@ use super::lag::note_frame;
 
 /// What an HTTP/2 stream is given at once: the frame size that every peer takes (RFC 9113, 4.2). The body, with
 /// what it holds, then lives until the peer granted window for all but the last frame.
-const FRAME_BYTES: usize = 16 * 1024;
+pub(super) const FRAME_BYTES: usize = 16 * 1024;
 
 /// A body that keeps its request under way, and that is cut into frames where the peer grants window.
 pub(crate) struct Outgoing<B> {

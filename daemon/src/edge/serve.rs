@@ -79,6 +79,7 @@ where
         activity: activity.clone(),
         metrics: shared.metrics.clone(),
         limit: limits.write,
+        floor: limits.floor,
     };
     let mut builder = Builder::new(streams);
     // hyper's own limit of 100 headers stands: one of ours would cost an allocation for each request

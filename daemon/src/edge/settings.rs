@@ -17,12 +17,31 @@ pub(crate) struct Limits {
     pub(crate) idle: Duration,
     /// How long a write may stand without progress, and an HTTP/2 stream without window, before it is cut.
     pub(crate) write: Duration,
+    /// What a viewer has to take for whom more waits all the time.
+    pub(crate) floor: Floor,
     /// The size of a request's head, and of what hyper reads and writes at once.
     pub(crate) head_bytes: usize,
     /// Streams at once on an HTTP/2 connection.
     pub(crate) streams: u32,
     /// The pause between two pings on an HTTP/2 connection, and the time for the answer to one.
     pub(crate) ping: Duration,
+}
+
+/// The least that a connection, or an HTTP/2 stream, takes in a span through which something waits for it. One that
+/// takes a little within each write limit would else hold its place and its segment for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Floor {
+    /// In the span.
+    pub(crate) bytes: u64,
+    /// How long it is.
+    pub(crate) span: Duration,
+}
+
+impl Default for Floor {
+    /// About 8.5 KiB/s: no stream that is worth watching is slower.
+    fn default() -> Self {
+        Self { bytes: 512 * 1024, span: Duration::from_secs(60) }
+    }
 }
 
 impl Default for Limits {
@@ -33,6 +52,7 @@ impl Default for Limits {
             // longer than any target duration in use, so that a player's connection outlives its pauses
             idle: Duration::from_secs(60),
             write: Duration::from_secs(5),
+            floor: Floor::default(),
             head_bytes: 32 * 1024,
             streams: 128, // RFC 9113, 6.5.2 advises against less than 100
             ping: Duration::from_secs(20),

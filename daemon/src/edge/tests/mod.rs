@@ -1,6 +1,7 @@
 //! The edge over real sockets.
 
 mod tls;
+mod trickle;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
