@@ -58,6 +58,27 @@ impl Drop for Origin {
     }
 }
 
+/// What a server for 127.0.0.1 shows, and the configuration that trusts it.
+pub(super) fn certified() -> (ServerConfig, Arc<ClientConfig>) {
+    let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certified.cert.der().clone()).unwrap();
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    (server, Arc::new(client))
+}
+
 impl Origin {
     /// An origin that speaks HTTP. The script gets the head of a request.
     pub(super) async fn http(script: impl Fn(&str) -> Say + Send + Sync + 'static) -> Self {
@@ -68,23 +89,8 @@ impl Origin {
     pub(super) async fn https(
         script: impl Fn(&str) -> Say + Send + Sync + 'static,
     ) -> (Self, Arc<ClientConfig>) {
-        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-        let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let server = ServerConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certified.cert.der().clone()], key)
-            .unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(certified.cert.der().clone()).unwrap();
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        (Self::start(Arc::new(script), Some(Arc::new(server).into())).await, Arc::new(client))
+        let (server, client) = certified();
+        (Self::start(Arc::new(script), Some(Arc::new(server).into())).await, client)
     }
 
     async fn start(script: Arc<dyn Fn(&str) -> Say + Send + Sync>, tls: Option<TlsAcceptor>) -> Self {

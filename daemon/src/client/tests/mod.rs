@@ -2,6 +2,7 @@
 
 mod bodies;
 mod guarding;
+mod http2;
 mod sending;
 mod streams;
 
