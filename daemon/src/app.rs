@@ -23,6 +23,7 @@ use crate::client::{Client, ClientLimits, Policy, system_tls};
 use crate::edge::{Edge, EdgeMetrics, Routes};
 use crate::ledger::NumberFiles;
 use crate::reload::{Board, Parts, Reloader, Watch, chain};
+use crate::service::{self, StatusLine};
 use crate::state_dir::StateDir;
 use crate::telemetry::{self, ConfigMetrics, LogHandle};
 
@@ -83,15 +84,19 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
         log: log.clone(),
     });
     let (orders, mut waiting) = mpsc::channel(WAITING_RELOADS);
+    let on_view = board.clone();
     let control = Arc::new(Daemon { board, orders });
     let parts = api::Parts { control, registry, log, events: event_log };
     let configured = plan.server.admin.listen;
     let admin = AdminSide { configured, listener: Admin::listen(parts, configured, token(&plan))? };
+    if settled.good.files.is_empty() && settled.held_back.is_empty() {
+        tracing::warn!(directory = %dir.display(), "no *.kdl file is there yet; one that comes is applied");
+    }
     reloader.start(settled)?;
     announce(&reloader, &admin.listener);
-    run_until_stopped(dir, &mut reloader, &admin, &mut waiting).await?;
+    run_until_stopped(dir, &mut reloader, &admin, &mut waiting, on_view).await?;
     let drain = reloader.plan().server.drain;
-    tell_service_manager(&[sd_notify::NotifyState::Stopping]);
+    service::tell(&[sd_notify::NotifyState::Stopping, sd_notify::NotifyState::Status("draining")]);
     ended_by_second_signal(async {
         reloader.drain().await;
         admin.listener.drain(drain.min(std::time::Duration::from_secs(1))).await;
@@ -107,14 +112,16 @@ async fn run_until_stopped(
     reloader: &mut Reloader,
     admin: &AdminSide,
     orders: &mut mpsc::Receiver<Order>,
+    board: Arc<Board>,
 ) -> Result<(), AnyError> {
     let (mut hangup, mut terminate, mut interrupt) =
         (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut watch = Watch::new(dir)
         .inspect_err(|error| tracing::error!(%error, "the configuration is not watched; SIGHUP reloads it"))
         .ok();
-    let mut watchdog = watchdog();
-    tell_service_manager(&[sd_notify::NotifyState::Ready]);
+    let mut watchdog = service::watchdog();
+    let mut status = StatusLine::new(board);
+    service::tell(&[sd_notify::NotifyState::Ready]);
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
@@ -129,9 +136,10 @@ async fn run_until_stopped(
                 continue;
             }
             _ = watchdog.tick() => {
-                tell_service_manager(&[sd_notify::NotifyState::Watchdog]);
+                service::tell(&[sd_notify::NotifyState::Watchdog]);
                 continue;
             }
+            () = status.follow() => continue,
         };
     }
 }
@@ -143,7 +151,7 @@ async fn reload(
     dry_run: bool,
 ) -> ReloadView {
     if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
-        tell_service_manager(&[sd_notify::NotifyState::Reloading, now]);
+        service::tell(&[sd_notify::NotifyState::Reloading, now]);
     }
     let view = reloader.reload(cause, dry_run).await;
     if reloader.plan().server.admin.listen == admin.configured {
@@ -154,7 +162,7 @@ async fn reload(
             |name: &str| view.changes.iter().any(|one| one.pipeline == name && one.change == "start");
         announce_pipelines(reloader, started);
     }
-    tell_service_manager(&[sd_notify::NotifyState::Ready]);
+    service::tell(&[sd_notify::NotifyState::Ready]);
     view
 }
 
@@ -162,18 +170,6 @@ async fn changed(watch: Option<&mut Watch>) {
     match watch {
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Half the interval that the service manager asks for; once an hour where it asks for none.
-fn watchdog() -> tokio::time::Interval {
-    let period = sd_notify::watchdog_enabled().map(|interval| interval / 2);
-    tokio::time::interval(period.unwrap_or(std::time::Duration::from_secs(3600)))
-}
-
-fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "the service manager was not told");
     }
 }
 
@@ -299,6 +295,7 @@ fn refused(why: &str) -> ReloadView {
         outcome: Outcome::Refused,
         error: Some(why.to_owned()),
         changes: Vec::new(),
+        restart: Vec::new(),
         problems: Vec::new(),
     }
 }

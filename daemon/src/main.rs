@@ -9,6 +9,7 @@ mod files;
 mod kinds;
 mod ledger;
 mod reload;
+mod service;
 mod sink;
 mod source;
 mod state_dir;

@@ -20,7 +20,7 @@ const ABOVE: &[&str] = &["stage/spec.rs", "stage/mod.rs", "middleware/retry.rs"]
 const DAEMON: &[&[&str]] = &[
     &["buffer", "client", "edge", "files", "ledger", "sink", "source", "state_dir", "telemetry"],
     &["kinds"],
-    &["api", "reload"],
+    &["api", "reload", "service"],
     &["app", "cli", "main"],
 ];
 

@@ -39,6 +39,47 @@ async fn every_problem_of_every_file_is_named_and_the_exit_status_is_78() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_directory_without_a_file_is_named_by_check_and_waited_on_by_run() {
+    let setup = setup();
+    let output = setup.output(&["check", "conf.d"]).await;
+    assert_eq!(output.status.code(), Some(EX_CONFIG));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("the file conf.d/*.kdl of the configuration is missing"), "{text}");
+    let output = setup.file("server.kdl", "server { drain \"1s\"; }\n").output(&["check", "conf.d"]).await;
+    assert!(output.status.success(), "a configuration without pipelines is one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_manager_is_told_of_readiness_the_state_of_things_and_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let told = async |words: &str| {
+        let mut message = [0; 1024];
+        let search = async {
+            loop {
+                let length = manager.recv(&mut message).await.unwrap();
+                if String::from_utf8_lossy(&message[..length]).contains(words) {
+                    return;
+                }
+            }
+        };
+        within(&format!("the service manager is told {words}"), SOON, search).await;
+    };
+    let mut stage =
+        Stage::with(setup().variable("NOTIFY_SOCKET", path.to_str().unwrap()), Live::new("a"), "").await;
+    told("READY=1").await;
+    let mut viewing = Viewer::new(stage.sluice.viewers, "/live/news/index.m3u8").watch();
+    viewing.takes(1, SOON).await;
+    told("STATUS=1 pipeline, 1 viewer").await;
+    stage.origin.fail("index", sluice_harness::origin::Answer::status(503));
+    told("1 degraded").await;
+    viewing.stop().await;
+    stage.sluice.process().signal(Signal::SIGTERM);
+    told("STOPPING=1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_viewers_finish_their_bodies() {
     let live = Live::with_size("a", 1_200_000);
     let mut stage = Stage::with(setup().server("drain \"8s\""), live, "").await;

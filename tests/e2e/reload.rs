@@ -152,6 +152,24 @@ async fn a_plan_is_logged_with_the_viewers_that_it_touches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_takes_a_restart_is_named_until_there_was_one() {
+    let stage = Stage::new("").await;
+    let server = std::fs::read_to_string(stage.sluice.setup().directory().join("00-server.kdl")).unwrap();
+    let moved = server.replace("format=\"json\"", "format=\"logfmt\"").replace("/state\"", "/other\"");
+    stage.sluice.apply("00-server.kdl", &moved).await;
+    let admin = format!("http://{}", stage.sluice.admin);
+    for arguments in [&["reload", "--dry-run", "--admin", &admin][..], &["reload", "--admin", &admin]] {
+        let output = stage.sluice.setup().output(arguments).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains("to apply state-dir, log format\n"), "{text}");
+    }
+    stage.sluice.apply("00-server.kdl", &server).await;
+    let output = stage.sluice.setup().output(&["reload", "--admin", &admin]).await;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!text.contains("restart"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_names_what_would_change_and_changes_nothing() {
     let stage = Stage::new("").await;
     let before = stage.sluice.reloads().await;

@@ -78,6 +78,7 @@ impl Control for Scripted {
             outcome: if dry_run { Outcome::DryRun } else { Outcome::Applied },
             error: None,
             changes: vec![change],
+            restart: vec!["state-dir".to_owned()],
             problems: if broken { vec![problem] } else { vec![] },
         };
         std::future::ready(view).boxed()

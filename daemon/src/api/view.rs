@@ -209,6 +209,9 @@ pub(crate) struct ReloadView {
     pub(crate) error: Option<String>,
     /// What changes, for each pipeline that is not kept as it is.
     pub(crate) changes: Vec<ChangeView>,
+    /// What differs from what the daemon was started with and takes a restart: `admin`, `state-dir`, `log format`.
+    #[serde(default)]
+    pub(crate) restart: Vec<String>,
     /// What is wrong with what is on disk.
     pub(crate) problems: Vec<ProblemView>,
 }

@@ -15,7 +15,8 @@ pub(super) fn check(dir: &Path, format: Format) -> ExitCode {
         Ok(settled) => settled,
         Err(code) => return code,
     };
-    let missing = missing(&settled.good.plan);
+    let mut missing = missing(&settled.good.plan);
+    missing.extend(nothing_to_read(dir, &settled));
     let good = !settled.problems.are_fatal() && missing.is_empty();
     let code = if good { 0 } else { CONFIGURATION };
     match format {
@@ -62,6 +63,13 @@ fn missing(plan: &Plan) -> Vec<Missing> {
     let gone = needed.into_iter().filter(|(_, path, _)| !path.is_file());
     gone.map(|(needed_by, path, what)| Missing { what, path: path.display().to_string(), needed_by })
         .collect()
+}
+
+/// A directory without a file is most often another one than was meant.
+fn nothing_to_read(dir: &Path, settled: &Settled) -> Option<Missing> {
+    let empty = settled.good.files.is_empty() && settled.held_back.is_empty();
+    let path = dir.join("*.kdl").display().to_string();
+    empty.then(|| Missing { what: "file", path, needed_by: "the configuration".to_owned() })
 }
 
 fn summary(dir: &Path, settled: &Settled) -> String {
@@ -176,6 +184,16 @@ mod tests {
         });
         assert_eq!(value["problems"][0], expected);
         assert_eq!((&value["ok"], &value["files"]), (&false.into(), &1.into()));
+    }
+
+    #[test]
+    fn a_directory_without_a_file_is_named() {
+        let empty = settle(&[], &Good::default(), &KINDS, &NoSecrets);
+        let missing = nothing_to_read(Path::new("/etc/sluice"), &empty).unwrap();
+        assert_eq!(missing.to_string(), "the file /etc/sluice/*.kdl of the configuration is missing");
+        for text in ["", "nonsense"] {
+            assert!(nothing_to_read(Path::new("/etc/sluice"), &settled(text)).is_none(), "{text:?}");
+        }
     }
 
     #[test]

@@ -193,6 +193,9 @@ fn describe(view: &ReloadView) -> String {
             if change.what.is_empty() { String::new() } else { format!(" ({})", change.what.join(", ")) };
         text += &format!("{:8} {}{what}, {} viewers\n", change.change, change.pipeline, change.viewers);
     }
+    if !view.restart.is_empty() {
+        text += &format!("restart  the daemon, to apply {}\n", view.restart.join(", "));
+    }
     for problem in &view.problems {
         let (file, line, column) = (&problem.file, problem.line, problem.column);
         text += &format!("{file}:{line}:{column}: {}: {}\n", problem.severity, problem.message);
@@ -245,7 +248,9 @@ mod tests {
         let running = Running::new();
         let admin = format!("http://{}", running.admin.local_addr());
         let view = ask_reload(&admin, None, true).await.unwrap();
-        assert_eq!(describe(&view), "retune   tv/news (buffer), 7 viewers\ndry run: nothing was applied\n");
+        let expected = "retune   tv/news (buffer), 7 viewers\nrestart  the daemon, to apply state-dir\n\
+                        dry run: nothing was applied\n";
+        assert_eq!(describe(&view), expected);
         running.control.broken.store(true, Ordering::SeqCst);
         let view = ask_reload(&admin, None, false).await.unwrap();
         assert!(view.has_errors());

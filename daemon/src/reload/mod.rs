@@ -64,6 +64,8 @@ pub(crate) struct Reloader {
     good: Good,
     listeners: Vec<(SocketAddr, Listener)>,
     leaving: TaskTracker,
+    /// What the daemon was started with.
+    started: Server,
 }
 
 /// What a change needs and what can fail, made before anything is changed.
@@ -74,7 +76,8 @@ struct Prepared {
 
 impl Reloader {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts, good: Good::default(), listeners: Vec::new(), leaving: TaskTracker::new() }
+        let (listeners, leaving, started) = (Vec::new(), TaskTracker::new(), Server::default());
+        Self { parts, good: Good::default(), listeners, leaving, started }
     }
 
     /// Where viewers connect, ports filled in.
@@ -94,6 +97,7 @@ impl Reloader {
     pub(crate) fn start(&mut self, settled: Settled) -> Result<(), PrepareError> {
         let prepared = self.prepare(&settled.good.plan.server)?;
         self.good.plan.server = settled.good.plan.server.clone();
+        self.started = settled.good.plan.server.clone();
         self.apply(settled, prepared, "start");
         self.parts.board.set_listening();
         Ok(())
@@ -107,7 +111,8 @@ impl Reloader {
             Err(error) => return self.refuse(&error, cause),
         };
         if dry_run {
-            return view(Outcome::DryRun, self.touched(&settled.good.plan), &settled);
+            let changes = self.touched(&settled.good.plan);
+            return self.view(Outcome::DryRun, changes, &settled);
         }
         match self.prepare(&settled.good.plan.server) {
             Ok(prepared) => self.apply(settled, prepared, cause),
@@ -169,7 +174,7 @@ impl Reloader {
             (false, true) => Outcome::Unchanged,
             (false, false) => Outcome::Applied,
         };
-        let view = view(outcome, changes, &settled);
+        let view = self.view(outcome, changes, &settled);
         let files = files_in_force(&settled);
         self.good = settled.good;
         let directory = self.parts.dir.display().to_string();
@@ -189,16 +194,15 @@ impl Reloader {
             }
         }
         self.listeners.extend(prepared.listeners);
-        let before = &self.good.plan.server;
-        for (node, differs) in [
-            ("admin", server.admin.listen != before.admin.listen),
-            ("state-dir", server.state_dir != before.state_dir),
-            ("log format", server.log.format != before.log.format),
-        ] {
-            if differs {
-                tracing::warn!(node, "this takes effect with a restart only");
-            }
+        for node in fixed(&self.good.plan.server, server) {
+            tracing::warn!(node, "this takes effect with a restart only");
         }
+    }
+
+    fn view(&self, outcome: Outcome, changes: Vec<ChangeView>, settled: &Settled) -> ReloadView {
+        let problems = settled.problems.iter().map(ProblemView::from).collect();
+        let restart = fixed(&self.started, &settled.good.plan.server).map(str::to_owned).collect();
+        ReloadView { time: Timestamp::now(), outcome, error: None, changes, restart, problems }
     }
 
     fn swap_routes(&self) {
@@ -276,9 +280,14 @@ impl Reloader {
     }
 }
 
-fn view(outcome: Outcome, changes: Vec<ChangeView>, settled: &Settled) -> ReloadView {
-    let problems = settled.problems.iter().map(ProblemView::from).collect();
-    ReloadView { time: Timestamp::now(), outcome, error: None, changes, problems }
+/// The nodes that differ and stand until a restart.
+fn fixed(one: &Server, other: &Server) -> impl Iterator<Item = &'static str> {
+    let nodes = [
+        ("admin", one.admin.listen != other.admin.listen),
+        ("state-dir", one.state_dir != other.state_dir),
+        ("log format", one.log.format != other.log.format),
+    ];
+    nodes.into_iter().filter_map(|(node, differs)| differs.then_some(node))
 }
 
 fn refusal(error: &PrepareError, before: &ConfigView) -> ReloadView {
@@ -287,6 +296,7 @@ fn refusal(error: &PrepareError, before: &ConfigView) -> ReloadView {
         outcome: Outcome::Refused,
         error: Some(chain(error)),
         changes: Vec::new(),
+        restart: before.last_reload.as_ref().map(|last| last.restart.clone()).unwrap_or_default(),
         problems: before.problems.clone(),
     }
 }

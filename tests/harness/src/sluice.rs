@@ -26,6 +26,7 @@ pub struct Setup {
     home: Arc<TempDir>,
     listen: String,
     lines: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 /// A running daemon. It is killed when this is dropped.
@@ -43,7 +44,8 @@ impl Setup {
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         let home = Arc::new(tempfile::tempdir().unwrap());
         std::fs::create_dir(home.path().join("conf.d")).unwrap();
-        Self { binary: binary.into(), home, listen: "127.0.0.1:0".to_owned(), lines: Vec::new() }
+        let (listen, lines, variables) = ("127.0.0.1:0".to_owned(), Vec::new(), Vec::new());
+        Self { binary: binary.into(), home, listen, lines, variables }
     }
 
     /// The same, listening for viewers elsewhere.
@@ -57,6 +59,13 @@ impl Setup {
     #[must_use]
     pub fn server(mut self, line: &str) -> Self {
         self.lines.push(line.to_owned());
+        self
+    }
+
+    /// Sets a variable of the environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -81,6 +90,7 @@ impl Setup {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.current_dir(self.home.path()).args(arguments).kill_on_drop(true);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
