@@ -211,8 +211,8 @@ fn announce_pipelines(reloader: &Reloader, of_interest: impl Fn(&str) -> bool) {
     let Some(base) = base_url(reloader.plan(), reloader.addresses().next()) else { return };
     for pipeline in reloader.plan().enabled().filter(|pipeline| of_interest(&pipeline.name)) {
         for sink in &pipeline.sinks {
-            let (page, url) =
-                (format!("{base}{}/", sink.spec.path()), format!("{base}{}/index.m3u8", sink.spec.path()));
+            let Some(path) = sink.spec.form().path() else { continue };
+            let (page, url) = (format!("{base}{path}/"), format!("{base}{path}/index.m3u8"));
             tracing::info!(pipeline = %pipeline.name, page, url, "serving");
         }
     }

@@ -157,3 +157,23 @@ async fn a_ladder_starts_without_a_variant_that_is_not_there() {
     };
     eventually("the variant that came later", SOON, served).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_variants_carry_themselves_is_named_to_players() {
+    let carried = "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES\n\
+                   #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"English\",INSTREAM-ID=\"CC1\"\n";
+    let origin = Origin::start().await;
+    let groups = "AUDIO=\"a\",CLOSED-CAPTIONS=\"cc\",RESOLUTION";
+    let text = MULTIVARIANT.replace("RESOLUTION", groups).replacen('\n', &format!("\n{carried}"), 1);
+    origin.serve("/index.m3u8", Answer::text(text));
+    for name in ["high", "low"] {
+        origin.mount(&format!("/{name}"), &Live::new(name).filled(6));
+    }
+    let text = relay("news", &origin.url("/index.m3u8"), "variant \"all\"");
+    let sluice = setup().file("news.kdl", &text).start().await;
+    serves(&sluice, "/live/news/index.m3u8").await;
+    let served = sluice.get("/live/news/index.m3u8").await.text();
+    assert!(served.contains(carried), "{served}");
+    assert_eq!(served.matches(",CLOSED-CAPTIONS=\"cc\",AUDIO=\"a\"").count(), 2, "{served}");
+    assert_eq!(Viewer::new(sluice.viewers, "/live/news/index.m3u8").renditions().await.len(), 2);
+}

@@ -84,6 +84,10 @@ pub enum FaultKind {
     BadRequest(Arc<str>),
     /// A file that cannot be read.
     File(Arc<str>),
+    /// No room is left where something is to be written.
+    Full,
+    /// Something cannot be written, with the reason.
+    Write(Arc<str>),
     /// The stage was stopped.
     Stopped,
     /// A panic or another defect of this daemon.
@@ -121,6 +125,8 @@ impl FaultKind {
             Self::Method => "method",
             Self::BadRequest(_) => "bad_request",
             Self::File(_) => "file",
+            Self::Full => "full",
+            Self::Write(_) => "write",
             Self::Stopped => "stopped",
             Self::Internal(_) => "internal",
         }
@@ -155,6 +161,8 @@ impl FaultKind {
         "method",
         "bad_request",
         "file",
+        "full",
+        "write",
         "stopped",
         "internal",
     ];
@@ -188,6 +196,8 @@ impl fmt::Display for FaultKind {
             Self::Method => f.write_str("this method is not answered here"),
             Self::BadRequest(why) => write!(f, "bad request: {why}"),
             Self::File(why) => write!(f, "{why}"),
+            Self::Full => f.write_str("no room is left on the device"),
+            Self::Write(why) => write!(f, "cannot be written: {why}"),
             Self::Stopped => f.write_str("stopped"),
             Self::Internal(why) => write!(f, "internal: {why}"),
         }
@@ -260,7 +270,7 @@ impl Fault {
             K::Ended | K::Exit(_) | K::Pipeline(_) => Blame::Upstream,
             K::NotFound | K::Method | K::BadRequest(_) => Blame::Viewer,
             K::BreakerOpen | K::RateLimited | K::Busy | K::Starting => Blame::Us,
-            K::File(_) | K::Stopped | K::Internal(_) => Blame::Us,
+            K::File(_) | K::Full | K::Write(_) | K::Stopped | K::Internal(_) => Blame::Us,
         }
     }
 
@@ -268,7 +278,7 @@ impl Fault {
     pub fn is_retryable(&self) -> bool {
         use FaultKind as K;
         match &self.kind {
-            K::Dns | K::Connect | K::Timeout(_) | K::Truncated | K::Ended | K::Starting => true,
+            K::Dns | K::Connect | K::Timeout(_) | K::Truncated | K::Ended | K::Starting | K::Write(_) => true,
             K::Status(code) => {
                 matches!(code.as_u16(), 408 | 425 | 429) || (code.is_server_error() && code.as_u16() != 501)
             }
@@ -288,7 +298,7 @@ impl Fault {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             K::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            K::File(_) | K::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            K::File(_) | K::Full | K::Write(_) | K::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_GATEWAY,
         }
     }

@@ -62,8 +62,12 @@ fn flow(family: &str, doc: &Doc, kinds: &Kinds) -> String {
     let holds = buffer.map(|kind| format!("\nTakes and gives {}.\n", kind.holds.word()));
     let takes = sink.map(|kind| format!("\nTakes {}.\n", kind.takes.word()));
     let means = layer.map(|kind| {
-        let places =
-            [("source", Place::Source), ("memory buffer", Place::MemoryBuffer), ("sink", Place::Sink)];
+        let places = [
+            ("source", Place::Source),
+            ("memory buffer", Place::MemoryBuffer),
+            ("sink that serves", Place::Sink),
+            ("sink that pushes", Place::PushingSink),
+        ];
         let mut meanings = table();
         for (word, place) in places {
             let meaning = match (kind.meaning)(place) {

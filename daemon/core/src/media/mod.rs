@@ -7,5 +7,5 @@ mod segment;
 pub mod ts;
 
 pub use playlist::ByteRange;
-pub use rendition::{RenditionSpec, Role};
+pub use rendition::{Muxed, RenditionSpec, Role};
 pub use segment::{Container, Init, Media, Origin, Part, Segment};

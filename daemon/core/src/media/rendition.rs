@@ -16,6 +16,9 @@ pub enum Role {
         audio: Option<String>,
         /// The subtitle group that belongs to it.
         subtitles: Option<String>,
+        /// What it carries itself of its groups: audio beside the alternatives of its group, closed captions.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        muxed: Vec<Muxed>,
     },
     /// An alternative of a group (EXT-X-MEDIA).
     Alternative {
@@ -26,6 +29,31 @@ pub enum Role {
         /// The other attributes that are passed on, as NAME, LANGUAGE and DEFAULT; without URI.
         attributes: Vec<(String, String)>,
     },
+}
+
+impl Role {
+    /// The only playlist that there is, of which nothing is said.
+    pub fn only() -> Self {
+        Self::Variant {
+            bandwidth_bps: 0,
+            attributes: Vec::new(),
+            audio: None,
+            subtitles: None,
+            muxed: Vec::new(),
+        }
+    }
+}
+
+/// An alternative that has no playlist of its own: the variants that name its group carry it (EXT-X-MEDIA without
+/// URI).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Muxed {
+    /// AUDIO or CLOSED-CAPTIONS.
+    pub media_type: String,
+    /// GROUP-ID.
+    pub group: String,
+    /// The other attributes, as NAME, LANGUAGE and INSTREAM-ID.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// A rendition as a source declares it. Attribute values are written as in a playlist, quotes and all.

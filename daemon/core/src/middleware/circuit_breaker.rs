@@ -15,7 +15,7 @@ use super::{Inner, WINDOW_IS_MEMORY};
 use crate::conf::{Node, Reveal, Shown};
 use crate::fault::{Blame, Fault, FaultKind};
 use crate::stage::{
-    Ask, Configured, Doc, Entry, LayerContext, LayerKind, LayerSpec, Place, Serving, Upstream,
+    Ask, Configured, Doc, Entry, LayerContext, LayerKind, LayerSpec, Outlet, Place, Serving, Upstream,
 };
 
 /// How long others wait while a probe is under way.
@@ -43,6 +43,7 @@ pub const CIRCUIT_BREAKER: LayerKind = LayerKind {
     meaning: |place| match place {
         Place::Source => Ok("fails at once while the origin is left alone"),
         Place::Sink => Err("nothing beneath a sink can break: put it on the source"),
+        Place::PushingSink => Ok("fails at once while what it writes to is left alone"),
         Place::MemoryBuffer => Err(WINDOW_IS_MEMORY),
     },
     decode: |node| decode(node).map(|spec| Box::new(spec) as Box<dyn LayerSpec>),
@@ -80,6 +81,11 @@ impl LayerSpec for CircuitBreaker {
 
     fn wrap_serving(&self, inner: Serving, _: &LayerContext) -> Serving {
         inner // refused at `check`
+    }
+
+    fn wrap_pushing(&self, inner: Outlet, context: &LayerContext) -> Outlet {
+        let breaker = context.state(self, || Breaker::new(self.clone(), context));
+        BoxCloneSyncService::new(Guarded { inner, breaker })
     }
 }
 
@@ -177,8 +183,11 @@ impl Drop for Pass {
     }
 }
 
-/// Whether a fault says that the origin is unwell. One that refuses a single object is not.
+/// Whether a fault says that the origin, or what is written to, is unwell. One that refuses a single object is not.
 fn is_failure(fault: &Fault) -> bool {
+    if matches!(fault.kind, FaultKind::Full | FaultKind::Write(_)) {
+        return true;
+    }
     let refusal = matches!(&fault.kind, FaultKind::Status(code) if code.is_client_error());
     fault.blame() == Blame::Upstream && (!refusal || fault.is_retryable())
 }

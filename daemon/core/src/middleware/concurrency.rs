@@ -16,7 +16,7 @@ use super::{Inner, WINDOW_IS_MEMORY, take_ready};
 use crate::conf::{Node, Reveal, Shown};
 use crate::fault::{Fault, FaultKind};
 use crate::stage::{
-    Ask, Configured, Doc, Entry, LayerContext, LayerKind, LayerSpec, Place, Reply, Serving, Upstream,
+    Ask, Configured, Doc, Entry, LayerContext, LayerKind, LayerSpec, Outlet, Place, Reply, Serving, Upstream,
 };
 
 /// When a viewer who was refused is asked to come again.
@@ -37,6 +37,7 @@ pub const CONCURRENCY: LayerKind = LayerKind {
     meaning: |place| match place {
         Place::Source => Ok("exchanges with the origin wait for a free place; polls of playlists need none"),
         Place::Sink => Ok("a viewer over the limit gets 503 and Retry-After"),
+        Place::PushingSink => Ok("operations, as writing a segment, wait for a free place"),
         Place::MemoryBuffer => Err(WINDOW_IS_MEMORY),
     },
     decode: |node| decode(node).map(|spec| Box::new(spec) as Box<dyn LayerSpec>),
@@ -69,6 +70,10 @@ impl LayerSpec for Concurrency {
 
     fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving {
         Serving::new(self.around(inner, WhenFull::Refuse, context))
+    }
+
+    fn wrap_pushing(&self, inner: Outlet, context: &LayerContext) -> Outlet {
+        BoxCloneSyncService::new(self.around(inner, WhenFull::Wait, context))
     }
 }
 

@@ -25,7 +25,7 @@ use super::{Inner, WINDOW_IS_MEMORY, take_ready};
 use crate::conf::{Node, Reveal, Shown};
 use crate::fault::{Fault, FaultKind};
 use crate::stage::{
-    Ask, Configured, Doc, Entry, LayerContext, LayerKind, LayerSpec, Place, Serving, Upstream,
+    Ask, Configured, Doc, Entry, LayerContext, LayerKind, LayerSpec, Outlet, Place, Serving, Upstream,
 };
 
 /// How many clients are known one by one. Beyond, new ones share a limit with their neighbours.
@@ -65,6 +65,7 @@ pub const RATE_LIMIT: LayerKind = LayerKind {
     meaning: |place| match place {
         Place::Source => Ok("exchanges with the origin wait for their turn"),
         Place::Sink => Ok("a viewer over the limit gets 429 and Retry-After"),
+        Place::PushingSink => Ok("operations, as writing a segment, wait for their turn"),
         Place::MemoryBuffer => Err(WINDOW_IS_MEMORY),
     },
     decode: |node| decode(node).map(|spec| Box::new(spec) as Box<dyn LayerSpec>),
@@ -114,6 +115,10 @@ impl LayerSpec for RateLimit {
 
     fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving {
         Serving::new(Refusing { inner, limit: self.limit(context) })
+    }
+
+    fn wrap_pushing(&self, inner: Outlet, context: &LayerContext) -> Outlet {
+        BoxCloneSyncService::new(Paced { inner, limit: self.limit(context) })
     }
 }
 

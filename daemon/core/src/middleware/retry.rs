@@ -18,7 +18,7 @@ use crate::conf::{Backoff, Node, Reveal, Shown};
 use crate::fault::{Blame, Fault, FaultKind};
 use crate::pipeline::{Shared, Status};
 use crate::stage::{
-    Ask, Configured, Doc, Entry, LayerContext, LayerKind, LayerSpec, Place, Serving, Upstream,
+    Ask, Configured, Doc, Entry, LayerContext, LayerKind, LayerSpec, Outlet, Place, Serving, Upstream,
 };
 
 /// An origin that wants to be left alone for longer is asked again after this.
@@ -52,6 +52,7 @@ pub const RETRY: LayerKind = LayerKind {
     meaning: |place| match place {
         Place::Source => Ok("asks the origin again after faults that can pass"),
         Place::Sink => Ok("holds a viewer's request while the stream starts"),
+        Place::PushingSink => Ok("carries out an operation again after faults that can pass; no budget"),
         Place::MemoryBuffer => Err(WINDOW_IS_MEMORY),
     },
     decode: |node| decode(node).map(|spec| Box::new(spec) as Box<dyn LayerSpec>),
@@ -97,6 +98,10 @@ impl LayerSpec for Retry {
     fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving {
         Serving::new(self.around(inner, Rule::Starting(context.pipeline.clone()), context))
     }
+
+    fn wrap_pushing(&self, inner: Outlet, context: &LayerContext) -> Outlet {
+        BoxCloneSyncService::new(self.around(inner, Rule::Operation, context))
+    }
 }
 
 impl Retry {
@@ -120,12 +125,15 @@ enum Rule {
     Origin(Arc<TpsBudget>),
     /// What fails because the pipeline starts, as soon as its status changes.
     Starting(Arc<Shared>),
+    /// What an operation failed and may pass, after a jittered wait.
+    Operation,
 }
 
 /// One request's view of its rule.
 enum Course {
     Origin(Arc<TpsBudget>),
     Starting(watch::Receiver<Status>),
+    Operation,
 }
 
 impl Rule {
@@ -137,6 +145,7 @@ impl Rule {
             }
             // subscribed before the attempt, so that no change between it and the wait is missed
             Self::Starting(pipeline) => Course::Starting(pipeline.status()),
+            Self::Operation => Course::Operation,
         }
     }
 }
@@ -148,12 +157,13 @@ impl Course {
                 fault.is_retryable() && fault.blame() == Blame::Upstream && budget.withdraw()
             }
             Self::Starting(_) => fault.kind == FaultKind::Starting,
+            Self::Operation => fault.is_retryable(),
         }
     }
 
     async fn wait(&mut self, longest: Duration, fault: &Fault) {
         match self {
-            Self::Origin(_) => {
+            Self::Origin(_) | Self::Operation => {
                 let asked = fault.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
                 sleep(longest.mul_f64(rand::random()).max(asked)).await;
             }

@@ -16,7 +16,8 @@ use super::{Inner, WINDOW_IS_MEMORY};
 use crate::conf::{Node, Reveal, Shown};
 use crate::fault::{Fault, FaultKind, Phase};
 use crate::stage::{
-    Ask, Configured, Deadlines, Doc, Entry, LayerContext, LayerKind, LayerSpec, Place, Serving, Upstream,
+    Ask, Configured, Deadlines, Doc, Entry, LayerContext, LayerKind, LayerSpec, Outlet, Place, Serving,
+    Upstream,
 };
 
 const BOUNDS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
@@ -49,6 +50,7 @@ pub const TIMEOUT: LayerKind = LayerKind {
     meaning: |place| match place {
         Place::Source => Ok("ends an exchange with the origin"),
         Place::Sink => Ok("ends the wait for the head of an answer"),
+        Place::PushingSink => Ok("ends the wait for an operation, as writing a segment"),
         Place::MemoryBuffer => Err(WINDOW_IS_MEMORY),
     },
     decode: |node| decode(node).map(|spec| Box::new(spec) as Box<dyn LayerSpec>),
@@ -91,6 +93,10 @@ impl LayerSpec for Timeout {
 
     fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving {
         Serving::new(self.around(inner, context))
+    }
+
+    fn wrap_pushing(&self, inner: Outlet, context: &LayerContext) -> Outlet {
+        BoxCloneSyncService::new(self.around(inner, context))
     }
 }
 

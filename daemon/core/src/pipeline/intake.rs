@@ -178,7 +178,7 @@ fn no_program() -> Fault {
 }
 
 fn rendition() -> RenditionSpec {
-    let role = Role::Variant { bandwidth_bps: 0, attributes: Vec::new(), audio: None, subtitles: None };
+    let role = Role::only();
     RenditionSpec { name: "main".into(), role }
 }
 

@@ -3,8 +3,12 @@
 mod around;
 mod feed;
 mod fleet;
+mod following;
 mod intake;
 mod opening;
+mod pushing;
+#[cfg(test)]
+mod resuming_tests;
 mod running;
 mod shared;
 mod source;
@@ -20,8 +24,10 @@ pub use crate::media::{RenditionSpec, Role};
 pub use around::{Around, Directory};
 pub use feed::{Feed, Writer};
 pub use fleet::Fleet;
+pub use following::{Follower, Found, Mark, Piece};
 pub use intake::{Cutting, Intake};
 pub use opening::Opening;
+pub use pushing::{Marks, PushContext, PushState, PushStatus, Pushed, Pusher};
 pub use running::{Mount, Origins, Pipeline};
 pub use shared::{Rendition, RenditionSet, Setup, Shared};
 pub use source::{End, Source, SourceContext};

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
+use super::pushing::{Pushed, Pushers};
 use super::stack::{around_upstream, context, mounts};
 use super::supervisor::{Job, watch_over};
 use super::{Bounds, Setup, Shared, State};
@@ -66,6 +67,7 @@ pub struct Pipeline {
     retiring: Vec<JoinHandle<()>>,
     watch: JoinHandle<()>,
     mounts: Vec<Mount>,
+    pushers: Pushers,
 }
 
 impl Pipeline {
@@ -79,6 +81,8 @@ impl Pipeline {
         let watch = tokio::spawn(watch_over(shared.clone()));
         let sink_states = Arc::default();
         let mounts = mounts(&plan.sinks, &shared, &sink_states);
+        let mut pushers = Pushers::default();
+        pushers.bring(&plan.sinks, &shared);
         Some(Self {
             shared,
             plan,
@@ -91,6 +95,7 @@ impl Pipeline {
             retiring: Vec::new(),
             watch,
             mounts,
+            pushers,
         })
     }
 
@@ -109,6 +114,11 @@ impl Pipeline {
         &self.mounts
     }
 
+    /// Its sinks that push.
+    pub fn pushed(&self) -> impl Iterator<Item = Pushed> {
+        self.pushers.iter()
+    }
+
     /// Changes it in place: windows, numbers and viewers stay. A source with other settings is started beside the
     /// one that runs, and takes over with its first segment; other layers apply from the next exchange on.
     pub fn retune(&mut self, plan: PipelinePlan) {
@@ -122,6 +132,7 @@ impl Pipeline {
         }
         if !same_sinks(&self.plan.sinks, &plan.sinks) {
             self.mounts = mounts(&plan.sinks, &self.shared, &self.sink_states);
+            self.pushers.bring(&plan.sinks, &self.shared);
         }
         self.plan = plan;
     }
@@ -138,6 +149,7 @@ impl Pipeline {
     /// Stops it, and waits until its tasks are gone.
     pub async fn stop(mut self, reason: &str) {
         self.shared.set_state(State::Stopped, reason);
+        self.pushers.stop().await;
         let mut tasks = std::mem::take(&mut self.retiring);
         self.abort();
         tasks.push(std::mem::replace(&mut self.source, tokio::spawn(std::future::ready(()))));

@@ -166,6 +166,11 @@ impl Shared {
         self.events.publish("pipeline.state", Some(self.name.clone()), detail);
     }
 
+    /// Tells everyone who listens that something happened to this pipeline.
+    pub fn tell(&self, kind: &'static str, detail: serde_json::Value) {
+        self.events.publish(kind, Some(self.name.clone()), detail);
+    }
+
     /// Changes the bounds of every window.
     pub fn resize(&self, bounds: Bounds) {
         self.bounds.store(Arc::new(bounds));

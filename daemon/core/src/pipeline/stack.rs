@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Mount, Shared};
 use crate::plan::StagePlan;
-use crate::stage::{LayerContext, LayerSpec, Serving, SinkSpec, States, Upstream};
+use crate::stage::{LayerContext, LayerSpec, Outlet, Serving, SinkForm, SinkSpec, States, Upstream};
 
 /// Stands the layers around a source's client: the first is nearest the origin.
 pub(crate) fn around_upstream(
@@ -24,6 +24,11 @@ pub(crate) fn around_serving(
     placed(layers, context).fold(sink, |inner, (layer, context)| layer.wrap_serving(inner, &context))
 }
 
+/// Stands the layers around the work of a sink that pushes: the first is nearest the work.
+pub(super) fn around_pushing(work: Outlet, layers: &[Arc<dyn LayerSpec>], context: &LayerContext) -> Outlet {
+    placed(layers, context).fold(work, |inner, (layer, context)| layer.wrap_pushing(inner, &context))
+}
+
 /// Each layer with what it is built with.
 fn placed<'a>(
     layers: &'a [Arc<dyn LayerSpec>],
@@ -41,18 +46,24 @@ pub(super) fn context(shared: &Arc<Shared>, stage: Arc<str>, states: &Arc<States
     LayerContext { pipeline: shared.clone(), stage, metrics, states: states.clone(), beneath: 0 }
 }
 
-/// Builds the sinks inside their layers.
+/// The name of the sink that stands at `at`, from 0.
+pub(super) fn sink_name(at: usize, sink: &StagePlan<dyn SinkSpec>) -> Arc<str> {
+    format!("sink {} {}", at + 1, sink.spec.kind()).into()
+}
+
+/// Builds the sinks that serve inside their layers.
 pub(super) fn mounts(
     sinks: &[StagePlan<dyn SinkSpec>],
     shared: &Arc<Shared>,
     states: &Arc<States>,
 ) -> Vec<Mount> {
     let mount = |(at, sink): (usize, &StagePlan<dyn SinkSpec>)| {
-        let context = context(shared, format!("sink {} {}", at + 1, sink.spec.kind()).into(), states);
-        let service = around_serving(sink.spec.build(&context), &sink.layers, &context);
-        Mount { path: sink.spec.path().to_owned(), stage: context.stage, service }
+        let SinkForm::Serves(spec) = sink.spec.form() else { return None };
+        let context = context(shared, sink_name(at, sink), states);
+        let service = around_serving(spec.build(&context), &sink.layers, &context);
+        Some(Mount { path: spec.path().to_owned(), stage: context.stage, service })
     };
-    sinks.iter().enumerate().map(mount).collect()
+    sinks.iter().enumerate().filter_map(mount).collect()
 }
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ async fn stuck(mut beats: watch::Receiver<Instant>) {
     }
 }
 
-fn words(panic: &(dyn std::any::Any + Send)) -> Arc<str> {
+pub(super) fn words(panic: &(dyn std::any::Any + Send)) -> Arc<str> {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     format!("panic: {}", text.as_deref().unwrap_or("without words")).into()

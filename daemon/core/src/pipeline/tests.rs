@@ -71,7 +71,7 @@ struct Playing {
 }
 
 fn spec(at: usize) -> RenditionSpec {
-    let role = Role::Variant { bandwidth_bps: 0, attributes: Vec::new(), audio: None, subtitles: None };
+    let role = Role::only();
     RenditionSpec { name: format!("video-{at}"), role }
 }
 

@@ -1,15 +1,17 @@
-//! What cannot stand together: two pipelines of one name, two sinks on one path or one inside the other's.
+//! What cannot stand together: two pipelines of one name, two sinks on one path or one inside the other's, two that
+//! write to one directory.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::conf::{Code, Place, Problem};
 
-/// The names and paths that are taken, with where.
+/// The names, paths and targets that are taken, with where.
 #[derive(Default)]
 pub(super) struct Taken {
     names: BTreeMap<String, Place>,
     paths: BTreeMap<String, Place>,
+    targets: BTreeMap<String, Place>,
 }
 
 impl Taken {
@@ -20,6 +22,16 @@ impl Taken {
             return Some(conflict(place, first, message, "rename one of them"));
         }
         self.names.insert(name.to_owned(), place);
+        None
+    }
+
+    /// Takes what a sink writes to.
+    pub(super) fn target(&mut self, target: &str, place: Place) -> Option<Problem> {
+        if let Some(first) = self.targets.get(target) {
+            let message = format!("two sinks write to {target}");
+            return Some(conflict(place, first, message, "give each a directory of its own"));
+        }
+        self.targets.insert(target.to_owned(), place);
         None
     }
 

@@ -6,10 +6,10 @@ use kdl::KdlNode;
 
 use super::{Plan, read};
 use crate::conf::{HttpUrl, Lookup, Node, Problems, Reveal, Shown, show_url};
-use crate::pipeline::{Source, SourceContext};
+use crate::pipeline::{PushContext, Pusher, Source, SourceContext};
 use crate::stage::{
-    BufferKind, BufferSpec, Configured, Doc, Entry, Goods, Kinds, LayerContext, LayerKind, LayerSpec, Place,
-    Serving, SinkKind, SinkSpec, SourceKind, SourceSpec, Upstream,
+    BufferKind, BufferSpec, Configured, Doc, Entry, Goods, Kinds, LayerContext, LayerKind, LayerSpec, Outlet,
+    Place, PushingSpec, Serving, ServingSpec, SinkForm, SinkKind, SinkSpec, SourceKind, SourceSpec, Upstream,
 };
 
 const fn doc(name: &'static str, example: &'static str, entries: &'static [Entry]) -> Doc {
@@ -50,11 +50,24 @@ pub(super) const KINDS: Kinds = Kinds {
         holds: Goods::Live,
         decode: memory,
     }],
-    sinks: &[SinkKind {
-        doc: doc("hls", "sink \"hls\" path=\"/live/x\" window=6", &[entry("path=PATH"), entry("window=N")]),
-        takes: Goods::Live,
-        decode: sink,
-    }],
+    sinks: &[
+        SinkKind {
+            doc: doc(
+                "hls",
+                "sink \"hls\" path=\"/live/x\" window=6",
+                &[entry("path=PATH"), entry("window=N")],
+            ),
+            takes: Goods::Live,
+            pushes: false,
+            decode: sink,
+        },
+        SinkKind {
+            doc: doc("store", "sink \"store\" dir=\"x\"", &[entry("dir=DIRECTORY")]),
+            takes: Goods::Live,
+            pushes: true,
+            decode: store,
+        },
+    ],
     layers: &[
         LayerKind {
             doc: doc("timeout", "timeout \"5s\"", &[entry("TOTAL")]),
@@ -62,6 +75,11 @@ pub(super) const KINDS: Kinds = Kinds {
             decode: timeout,
         },
         LayerKind { doc: doc("retry", "retry 3", &[entry("TIMES")]), meaning: not_on_memory, decode: retry },
+        LayerKind {
+            doc: doc("cache", "cache 3", &[entry("TIMES")]),
+            meaning: not_when_pushing,
+            decode: retry,
+        },
     ],
 };
 
@@ -73,6 +91,8 @@ struct Path(String);
 struct Memory(usize);
 #[derive(Debug, PartialEq)]
 struct Sink(String, u32);
+#[derive(Debug, PartialEq)]
+struct Store(String);
 #[derive(Debug, PartialEq)]
 struct Timeout(Duration);
 #[derive(Debug, PartialEq)]
@@ -97,6 +117,10 @@ fn sink(node: &Node<'_>) -> Option<Box<dyn SinkSpec>> {
     Some(Box::new(Sink(path?, window.unwrap_or(3))))
 }
 
+fn store(node: &Node<'_>) -> Option<Box<dyn SinkSpec>> {
+    Some(Box::new(Store(node.required_property("dir")?)))
+}
+
 fn timeout(node: &Node<'_>) -> Option<Box<dyn LayerSpec>> {
     Some(Box::new(Timeout(node.argument("duration")?)))
 }
@@ -111,6 +135,10 @@ fn anywhere(_: Place) -> Result<&'static str, &'static str> {
 
 fn not_on_memory(place: Place) -> Result<&'static str, &'static str> {
     if place == Place::MemoryBuffer { Err("memory does not fail") } else { Ok("tries again") }
+}
+
+fn not_when_pushing(place: Place) -> Result<&'static str, &'static str> {
+    if place == Place::PushingSink { Err("nothing is read") } else { Ok("keeps") }
 }
 
 macro_rules! configured {
@@ -134,6 +162,7 @@ configured! {
     Memory: "memory", |this, _reveal| Shown::new("buffer").argument("memory").property("segments", this.0);
     Sink: "hls", |this, _reveal| Shown::new("sink").argument("hls").property("path", this.0.as_str())
         .property("window", this.1);
+    Store: "store", |this, _reveal| Shown::new("sink").argument("store").property("dir", this.0.as_str());
     Timeout: "timeout", |this, _reveal| Shown::new("timeout").argument(this.0);
     Retry: "retry", |this, _reveal| Shown::new("retry").argument(this.0);
 }
@@ -161,15 +190,37 @@ impl BufferSpec for Memory {
 }
 
 impl SinkSpec for Sink {
-    fn path(&self) -> &str {
-        &self.0
+    fn form(&self) -> SinkForm<'_> {
+        SinkForm::Serves(self)
     }
 
     fn shown_segments(&self) -> usize {
         self.1 as usize
     }
+}
+
+impl ServingSpec for Sink {
+    fn path(&self) -> &str {
+        &self.0
+    }
 
     fn build(&self, _: &LayerContext) -> Serving {
+        unreachable!("plans are not built here")
+    }
+}
+
+impl SinkSpec for Store {
+    fn form(&self) -> SinkForm<'_> {
+        SinkForm::Pushes(self)
+    }
+}
+
+impl PushingSpec for Store {
+    fn target(&self) -> &str {
+        &self.0
+    }
+
+    fn build(&self, _: PushContext) -> Box<dyn Pusher> {
         unreachable!("plans are not built here")
     }
 }
@@ -182,6 +233,10 @@ impl LayerSpec for Timeout {
     fn wrap_serving(&self, inner: Serving, _: &LayerContext) -> Serving {
         inner
     }
+
+    fn wrap_pushing(&self, inner: Outlet, _: &LayerContext) -> Outlet {
+        inner
+    }
 }
 
 impl LayerSpec for Retry {
@@ -190,6 +245,10 @@ impl LayerSpec for Retry {
     }
 
     fn wrap_serving(&self, inner: Serving, _: &LayerContext) -> Serving {
+        inner
+    }
+
+    fn wrap_pushing(&self, inner: Outlet, _: &LayerContext) -> Outlet {
         inner
     }
 }

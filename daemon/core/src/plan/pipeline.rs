@@ -7,7 +7,7 @@ use super::stage::{self, Staged};
 use super::template::{Template, Templates};
 use super::{PipelinePlan, StagePlan};
 use crate::conf::{Code, Node, Place, Problem, Scope, Variable, decode, nearest};
-use crate::stage::{BufferSpec, Kinds, SinkSpec, SourceSpec};
+use crate::stage::{BufferSpec, Kinds, SinkForm, SinkSpec, SourceSpec};
 
 /// The longest name of a pipeline, in characters.
 const LONGEST_NAME: usize = 64;
@@ -43,13 +43,12 @@ pub(super) fn pipeline(node: &Node<'_>, around: &mut Surroundings<'_, '_>) -> Op
     let stages = gather(node, scope, template);
     let stages = read_stages(node, &stages, around.kinds)?;
     let enabled = enabled.unwrap_or(true);
-    let paths = stages.sinks.iter().filter(|_| enabled);
-    for (sink, path) in paths {
-        around
-            .taken
-            .path(sink.plan.spec.path(), path.clone())
-            .into_iter()
-            .for_each(|problem| node.add(problem));
+    for (sink, path) in stages.sinks.iter().filter(|_| enabled) {
+        let problem = match sink.plan.spec.form() {
+            SinkForm::Serves(spec) => around.taken.path(spec.path(), path.clone()),
+            SinkForm::Pushes(spec) => around.taken.target(spec.target(), sink.kind.clone()),
+        };
+        problem.into_iter().for_each(|problem| node.add(problem));
     }
     Some(PipelinePlan {
         name: name?,

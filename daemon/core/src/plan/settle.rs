@@ -105,9 +105,9 @@ fn keep_pipelines(plan: &mut Plan, last: &Plan, kept: &BTreeSet<Arc<str>>) -> Op
         plan.server = last.server.clone();
     }
     for pipeline in last.pipelines.values().filter(|pipeline| kept.contains(&pipeline.file)) {
-        let own: Vec<&str> = pipeline.sinks.iter().map(|sink| sink.spec.path()).collect();
+        let own: Vec<_> = places(pipeline).collect();
         let clashes = |other: &&PipelinePlan| {
-            other.name == pipeline.name || other.sinks.iter().any(|sink| own.contains(&sink.spec.path()))
+            other.name == pipeline.name || places(other).any(|place| own.contains(&place))
         };
         if let Some(other) = plan.pipelines.values().find(clashes) {
             return Some(other.file.clone());
@@ -115,6 +115,11 @@ fn keep_pipelines(plan: &mut Plan, last: &Plan, kept: &BTreeSet<Arc<str>>) -> Op
         plan.pipelines.insert(pipeline.name.clone(), pipeline.clone());
     }
     None
+}
+
+/// The path or the target of each sink.
+fn places(pipeline: &PipelinePlan) -> impl Iterator<Item = (Option<&str>, Option<&str>)> {
+    pipeline.sinks.iter().map(|sink| (sink.spec.form().path(), sink.spec.form().target()))
 }
 
 /// The current texts, with the last good ones of the files that are held back.

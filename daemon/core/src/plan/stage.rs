@@ -39,7 +39,8 @@ pub(super) fn buffer(node: &Node<'_>, kinds: &Kinds) -> Option<Staged<dyn Buffer
 /// Reads a `sink` node.
 pub(super) fn sink(node: &Node<'_>, kinds: &Kinds) -> Option<Staged<dyn SinkSpec>> {
     let kind: &SinkKind = find(node, kinds.sinks, |kind| &kind.doc)?;
-    let layers = layers(node, kinds, |layer| (layer.meaning)(Place::Sink));
+    let place = if kind.pushes { Place::PushingSink } else { Place::Sink };
+    let layers = layers(node, kinds, |layer| (layer.meaning)(place));
     let spec = (kind.decode)(node);
     staged(node, spec, layers, kind.takes)
 }

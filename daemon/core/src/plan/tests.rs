@@ -45,7 +45,11 @@ fn a_template_gives_its_stages_and_a_pipeline_overrides_by_name() {
                      pipeline \"s-2\" template=\"relay\" url=\"http://y.example/\" { sink \"hls\" path=\"/only/{name}\"; }";
     let plan = good(&[("b.kdl", template), ("a.kdl", pipelines)]);
     let paths = |name: &str| {
-        plan.pipelines[name].sinks.iter().map(|sink| sink.spec.path().to_owned()).collect::<Vec<_>>()
+        plan.pipelines[name]
+            .sinks
+            .iter()
+            .map(|sink| sink.spec.form().path().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(paths("s-1"), ["/live/s-1", "/hd/s-1"]);
     assert_eq!(paths("s-2"), ["/only/s-2"]);

@@ -88,6 +88,8 @@ pub struct SinkKind {
     pub doc: Doc,
     /// What it takes.
     pub takes: Goods,
+    /// Whether it pushes ([`super::SinkForm::Pushes`]), so that layers mean what they mean there.
+    pub pushes: bool,
     /// Reads it from its node.
     pub decode: fn(&Node<'_>) -> Option<Box<dyn SinkSpec>>,
 }
@@ -101,6 +103,8 @@ pub enum Place {
     MemoryBuffer,
     /// On a serving sink: one viewer's request.
     Sink,
+    /// On a pushing sink: one operation, as writing a segment.
+    PushingSink,
 }
 
 /// A kind of middleware.

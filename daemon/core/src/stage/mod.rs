@@ -5,6 +5,7 @@ mod body;
 mod exchange;
 mod frames;
 mod kind;
+mod pushing;
 mod serving;
 mod spec;
 mod states;
@@ -13,8 +14,12 @@ pub use body::Body;
 pub use exchange::{Answer, ByteRange, Class, Deadlines, Exchange, Freshness, Provenance, Upstream};
 pub use frames::Frames;
 pub use kind::{BufferKind, Doc, Entry, Goods, Kinds, LayerKind, Place, SinkKind, SourceKind};
+pub use pushing::{Done, Operation, Outlet, outlet};
 pub use serving::{Served, Serving, Viewing};
-pub use spec::{BufferSpec, Configured, LayerContext, LayerSpec, Reveal, SinkSpec, SourceSpec, Spec};
+pub use spec::{
+    BufferSpec, Configured, LayerContext, LayerSpec, PushingSpec, Reveal, ServingSpec, SinkForm, SinkSpec,
+    SourceSpec, Spec,
+};
 pub use states::States;
 
 use std::net::IpAddr;

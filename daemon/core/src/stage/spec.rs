@@ -8,11 +8,11 @@ use std::sync::Arc;
 use kdl::KdlNode;
 use url::Url;
 
-use super::{Serving, States, Upstream};
+use super::{Outlet, Serving, States, Upstream};
 use crate::conf::HostRule;
 pub use crate::conf::Reveal;
 use crate::metrics::StageMetrics;
-use crate::pipeline::{Shared, Source, SourceContext};
+use crate::pipeline::{PushContext, Pusher, Shared, Source, SourceContext};
 
 /// What every kind writes: its name, and how it shows. Derive `PartialEq`, and [`Spec`] comes for free.
 pub trait Configured: Any + Debug + Send + Sync {
@@ -79,16 +79,51 @@ pub trait BufferSpec: Spec {
 
 /// A configured sink.
 pub trait SinkSpec: Spec {
-    /// The path that it is mounted on, always with a leading and never with a trailing slash.
-    fn path(&self) -> &str;
+    /// How it gets its bytes out.
+    fn form(&self) -> SinkForm<'_>;
 
     /// How many segments it shows at once: no buffer may keep fewer.
     fn shown_segments(&self) -> usize {
         0
     }
+}
+
+/// How a sink gets its bytes out.
+pub enum SinkForm<'s> {
+    /// It answers viewers on a path.
+    Serves(&'s dyn ServingSpec),
+    /// It follows the windows by itself.
+    Pushes(&'s dyn PushingSpec),
+}
+
+impl<'s> SinkForm<'s> {
+    /// The path of a sink that serves.
+    pub fn path(&self) -> Option<&'s str> {
+        if let Self::Serves(spec) = self { Some(spec.path()) } else { None }
+    }
+
+    /// The target of a sink that pushes.
+    pub fn target(&self) -> Option<&'s str> {
+        if let Self::Pushes(spec) = self { Some(spec.target()) } else { None }
+    }
+}
+
+/// A configured sink that serves.
+pub trait ServingSpec {
+    /// The path that it is mounted on, always with a leading and never with a trailing slash.
+    fn path(&self) -> &str;
 
     /// The innermost service, without the layers.
     fn build(&self, context: &LayerContext) -> Serving;
+}
+
+/// A configured sink that pushes.
+pub trait PushingSpec {
+    /// What it writes to, which no other sink may share: a directory. Equal targets are written equally.
+    fn target(&self) -> &str;
+
+    /// Makes the task's work. Does no I/O: what can fail fails when it runs.
+    fn build(&self, context: PushContext) -> Box<dyn Pusher>;
 }
 
 /// What a sink or a layer gets when it is built.
@@ -139,4 +174,7 @@ pub trait LayerSpec: Spec {
 
     /// Wraps a sink's requests.
     fn wrap_serving(&self, inner: Serving, context: &LayerContext) -> Serving;
+
+    /// Wraps the operations of a sink that pushes.
+    fn wrap_pushing(&self, inner: Outlet, context: &LayerContext) -> Outlet;
 }

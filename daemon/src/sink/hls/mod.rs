@@ -8,7 +8,8 @@ mod serve;
 use kdl::KdlNode;
 use sluice_core::conf::{Node, Shown};
 use sluice_core::stage::{
-    Configured, Doc, Entry, Goods, LayerContext, Reveal, Served, Serving, SinkKind, SinkSpec,
+    Configured, Doc, Entry, Goods, LayerContext, Reveal, Served, Serving, ServingSpec, SinkForm, SinkKind,
+    SinkSpec,
 };
 
 use serve::Serve;
@@ -38,6 +39,7 @@ pub(crate) const HLS: SinkKind = SinkKind {
         ],
     },
     takes: Goods::Live,
+    pushes: false,
     decode,
 };
 
@@ -86,12 +88,18 @@ impl Configured for Hls {
 }
 
 impl SinkSpec for Hls {
-    fn path(&self) -> &str {
-        &self.path
+    fn form(&self) -> SinkForm<'_> {
+        SinkForm::Serves(self)
     }
 
     fn shown_segments(&self) -> usize {
         self.window
+    }
+}
+
+impl ServingSpec for Hls {
+    fn path(&self) -> &str {
+        &self.path
     }
 
     fn build(&self, context: &LayerContext) -> Serving {

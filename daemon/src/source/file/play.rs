@@ -169,7 +169,7 @@ impl Clock {
 }
 
 fn rendition() -> RenditionSpec {
-    let role = Role::Variant { bandwidth_bps: 0, attributes: Vec::new(), audio: None, subtitles: None };
+    let role = Role::only();
     RenditionSpec { name: "main".into(), role }
 }
 

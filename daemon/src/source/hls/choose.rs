@@ -1,9 +1,13 @@
 //! Which renditions of a multivariant playlist are taken.
 
 use sluice_core::conf::{Node, Shown};
+use sluice_core::media::Muxed;
 use sluice_core::media::playlist::{Alternative, Multivariant, Variant};
 use sluice_core::pipeline::{RenditionSpec, Role};
 use url::Url;
+
+/// The TYPE of captions within the video, which never have a playlist.
+const CAPTIONS: &str = "CLOSED-CAPTIONS";
 
 /// The operator's choice.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,11 +83,18 @@ impl Choice {
         let alone = variants.len() == 1 && alternatives.is_empty();
         let mut chosen = Vec::new();
         for (at, variant) in variants.iter().enumerate() {
+            let muxed = muxed(variant, &playlist.alternatives);
+            let mut attributes = variant.attributes.clone();
+            if let Some(captions) = muxed.iter().find(|muxed| muxed.media_type == CAPTIONS) {
+                attributes.push((CAPTIONS.to_owned(), format!("\"{}\"", captions.group)));
+            }
+            let carries_audio = muxed.iter().any(|muxed| muxed.media_type == "AUDIO");
             let role = Role::Variant {
                 bandwidth_bps: variant.bandwidth_bps,
-                attributes: variant.attributes.clone(),
-                audio: has_url(&variant.audio, "AUDIO"),
+                attributes,
+                audio: if carries_audio { variant.audio.clone() } else { has_url(&variant.audio, "AUDIO") },
                 subtitles: has_url(&variant.subtitles, "SUBTITLES"),
+                muxed,
             };
             let name = if alone { "main".to_owned() } else { format!("video-{}", at + 1) };
             chosen.push(Chosen { spec: RenditionSpec { name, role }, url: variant.url.clone() });
@@ -127,8 +138,27 @@ impl Choice {
     }
 }
 
-/// Whether a variant refers to the alternative's group, and it has a playlist of its own. One without is muxed
-/// into the variant and needs no line.
+/// The audio and the closed captions that a variant carries itself.
+fn muxed(variant: &Variant, alternatives: &[Alternative]) -> Vec<Muxed> {
+    let carried = |alternative: &&Alternative| {
+        let has = |wanted: &str| alternative.attributes.iter().any(|(name, _)| name == wanted);
+        // a line without what is required there says nothing, and could not stand in a playlist of ours
+        let group = match alternative.media_type.as_str() {
+            "AUDIO" if has("NAME") => &variant.audio,
+            CAPTIONS if has("NAME") && has("INSTREAM-ID") => &variant.closed_captions,
+            _ => return false,
+        };
+        alternative.url.is_none() && group.as_ref() == Some(&alternative.group)
+    };
+    let muxed = |alternative: &Alternative| Muxed {
+        media_type: alternative.media_type.clone(),
+        group: alternative.group.clone(),
+        attributes: alternative.attributes.clone(),
+    };
+    alternatives.iter().filter(carried).map(muxed).collect()
+}
+
+/// Whether a variant refers to the alternative's group, and it has a playlist of its own.
 fn is_used(alternative: &Alternative, variants: &[&Variant]) -> bool {
     let group = |variant: &&&Variant| match alternative.media_type.as_str() {
         "AUDIO" => variant.audio.as_ref() == Some(&alternative.group),
@@ -158,13 +188,16 @@ high.m3u8
 high.m3u8
 "#;
 
-    fn taken(choice: Choice) -> Vec<String> {
+    fn multivariant(text: &str) -> Multivariant {
         let base = Url::parse("https://origin.example/live/master.m3u8").unwrap();
-        let Playlist::Multivariant(playlist) =
-            parse(LADDER.as_bytes(), &base, &Variables::default()).unwrap()
-        else {
-            panic!("not multivariant")
-        };
+        match parse(text.as_bytes(), &base, &Variables::default()).unwrap() {
+            Playlist::Multivariant(playlist) => playlist,
+            Playlist::Media(_) => panic!("not multivariant"),
+        }
+    }
+
+    fn taken(choice: Choice) -> Vec<String> {
+        let playlist = multivariant(LADDER);
         let name = |chosen: &Chosen| chosen.url.path_segments().unwrap().next_back().unwrap().to_owned();
         choice.of(&playlist).iter().map(name).collect()
     }
@@ -186,5 +219,27 @@ high.m3u8
     fn the_whole_ladder_takes_each_playlist_once() {
         let expected = ["low.m3u8", "mid.m3u8", "high.m3u8", "audio-hi.m3u8", "audio-lo.m3u8", "de.m3u8"];
         assert_eq!(taken(Choice::All), expected);
+    }
+
+    #[test]
+    fn what_a_variant_carries_itself_stays_in_its_groups() {
+        let text = r#"#EXTM3U
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="English",LANGUAGE="en",DEFAULT=YES
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="Deutsch",URI="de.m3u8"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="b",NAME="English"
+#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID="cc",NAME="English",INSTREAM-ID="CC1"
+#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID="cc",NAME="nowhere"
+#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO="a",CLOSED-CAPTIONS="cc"
+v.m3u8
+"#;
+        let chosen = Choice::All.of(&multivariant(text));
+        let Role::Variant { attributes, audio, muxed, .. } = &chosen[0].spec.role else {
+            panic!("{chosen:?}")
+        };
+        assert_eq!(audio.as_deref(), Some("a"));
+        assert!(attributes.contains(&("CLOSED-CAPTIONS".to_owned(), "\"cc\"".to_owned())), "{attributes:?}");
+        let names: Vec<_> = muxed.iter().map(|muxed| (&*muxed.media_type, &*muxed.group)).collect();
+        assert_eq!(names, [("AUDIO", "a"), ("CLOSED-CAPTIONS", "cc")]);
+        assert_eq!(chosen.len(), 2, "the variant and the alternative with a playlist");
     }
 }

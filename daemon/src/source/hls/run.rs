@@ -93,9 +93,7 @@ impl Run {
         let multivariant = match polled.playlist {
             Playlist::Multivariant(multivariant) => multivariant,
             Playlist::Media(playlist) => {
-                let role =
-                    Role::Variant { bandwidth_bps: 0, attributes: Vec::new(), audio: None, subtitles: None };
-                let spec = RenditionSpec { name: "main".to_owned(), role };
+                let spec = RenditionSpec { name: "main".to_owned(), role: Role::only() };
                 let chosen = Chosen { spec, url: url.clone() };
                 let loaded = Loaded { chosen, playlist: Some(playlist), validators: polled.validators };
                 return Ok((vec![loaded], Variables::default()));

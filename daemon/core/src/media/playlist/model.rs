@@ -131,6 +131,8 @@ pub struct Variant {
     pub audio: Option<String>,
     /// The SUBTITLES group.
     pub subtitles: Option<String>,
+    /// The CLOSED-CAPTIONS group; none where it is the word NONE.
+    pub closed_captions: Option<String>,
 }
 
 /// An alternative rendition. Attributes are as in [`Variant`].

@@ -68,6 +68,7 @@ fn variant(tag: &Tag<'_>, attributes: &Attributes, url: Url) -> Result<Variant, 
         attributes: passed_on,
         audio: owned("AUDIO"),
         subtitles: owned("SUBTITLES"),
+        closed_captions: owned("CLOSED-CAPTIONS").filter(|group| group != "NONE"),
     })
 }
 

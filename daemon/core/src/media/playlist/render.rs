@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::media::{Init, RenditionSpec, Role, Segment};
+use crate::media::{Init, Muxed, RenditionSpec, Role, Segment};
 
 /// What a media playlist says beside its segments.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +125,12 @@ fn write_multivariant(
     independent_segments: bool,
 ) -> fmt::Result {
     write_header(text, multivariant_version(renditions), independent_segments)?;
+    let carried = carried(renditions);
+    for Muxed { media_type, group, attributes } in &carried {
+        write!(text, "#EXT-X-MEDIA:TYPE={media_type},GROUP-ID=\"{group}\"")?;
+        write_attributes(text, attributes)?;
+        text.push('\n');
+    }
     for spec in renditions {
         if let Role::Alternative { media_type, group, attributes } = &spec.role {
             write!(text, "#EXT-X-MEDIA:TYPE={media_type},GROUP-ID=\"{group}\"")?;
@@ -136,7 +142,7 @@ fn write_multivariant(
         }
     }
     for spec in renditions {
-        if let Role::Variant { bandwidth_bps, attributes, audio, subtitles } = &spec.role {
+        if let Role::Variant { bandwidth_bps, attributes, audio, subtitles, .. } = &spec.role {
             // BANDWIDTH is required; an origin that says nothing gets the least that is a number
             let bandwidth_bps = (*bandwidth_bps).max(1);
             write!(text, "#EXT-X-STREAM-INF:BANDWIDTH={bandwidth_bps}")?;
@@ -160,16 +166,33 @@ fn write_attributes<'a>(
 }
 
 fn has_group(renditions: &[RenditionSpec], wanted_type: &str, wanted: &str) -> bool {
-    renditions.iter().any(|spec| {
-        matches!(&spec.role, Role::Alternative { media_type, group, .. } if media_type == wanted_type && group == wanted)
+    let is_wanted = |media_type: &str, group: &str| media_type == wanted_type && group == wanted;
+    renditions.iter().any(|spec| match &spec.role {
+        Role::Alternative { media_type, group, .. } => is_wanted(media_type, group),
+        Role::Variant { muxed, .. } => muxed.iter().any(|muxed| is_wanted(&muxed.media_type, &muxed.group)),
     })
+}
+
+/// What variants carry themselves, each once, though several variants carry it.
+fn carried(renditions: &[RenditionSpec]) -> Vec<&Muxed> {
+    let mut carried = Vec::new();
+    for spec in renditions {
+        let Role::Variant { muxed, .. } = &spec.role else { continue };
+        for muxed in muxed {
+            if !carried.contains(&muxed) {
+                carried.push(muxed);
+            }
+        }
+    }
+    carried
 }
 
 /// 4 knows EXT-X-MEDIA, 7 INSTREAM-ID of services, 12 attributes that a client must understand.
 fn multivariant_version(renditions: &[RenditionSpec]) -> u8 {
-    let needed = renditions.iter().flat_map(|spec| match &spec.role {
+    let own = renditions.iter().flat_map(|spec| match &spec.role {
         Role::Variant { attributes, .. } | Role::Alternative { attributes, .. } => attributes,
     });
+    let needed = own.chain(carried(renditions).into_iter().flat_map(|muxed| &muxed.attributes));
     let version = needed.map(|(name, value)| match name.as_str() {
         "INSTREAM-ID" if value.starts_with("\"SERVICE") => 7,
         name if name.starts_with("REQ-") => 12,

@@ -5,7 +5,7 @@ use sluice_conformance::{Follower, check};
 
 use super::*;
 use crate::media::playlist::{MediaPlaylist, Playlist, Variables, parse};
-use crate::media::{Container, Media};
+use crate::media::{Container, Media, Muxed};
 
 const OPTIONS: MediaOptions<'_> = MediaOptions {
     target_duration: Duration::from_secs(6),
@@ -112,6 +112,7 @@ fn variant(name: &str, bandwidth_bps: u64, audio: Option<&str>) -> RenditionSpec
         attributes,
         audio: audio.map(Into::into),
         subtitles: Some("none".into()),
+        muxed: Vec::new(),
     };
     RenditionSpec { name: name.into(), role }
 }
@@ -133,6 +134,34 @@ fn a_multivariant_playlist_names_only_groups_that_are_there() {
          #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"audio-2\",URI=\"audio-2/index.m3u8\"\n\
          #EXT-X-STREAM-INF:BANDWIDTH=2500000,CODECS=\"avc1.64001f,mp4a.40.2\",AUDIO=\"a\"\nv1/index.m3u8\n\
          #EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"avc1.64001f,mp4a.40.2\"\nv2/index.m3u8\n"
+    );
+}
+
+#[test]
+fn what_variants_carry_themselves_is_named_once() {
+    let carried = |media_type: &str, group: &str, more: (&str, &str)| {
+        let attributes = vec![("NAME".into(), "\"English\"".into()), (more.0.into(), more.1.into())];
+        Muxed { media_type: media_type.into(), group: group.into(), attributes }
+    };
+    let both = [
+        carried("AUDIO", "a", ("DEFAULT", "YES")),
+        carried("CLOSED-CAPTIONS", "cc", ("INSTREAM-ID", "\"SERVICE1\"")),
+    ];
+    let variant = |name: &str| {
+        let (attributes, audio) = (vec![("CLOSED-CAPTIONS".into(), "\"cc\"".into())], Some("a".into()));
+        let muxed = both.to_vec();
+        let role = Role::Variant { bandwidth_bps: 1, attributes, audio, subtitles: None, muxed };
+        RenditionSpec { name: name.into(), role }
+    };
+    let text = multivariant(&[variant("v1"), variant("v2")], |spec| spec.name.clone(), false);
+    assert_eq!(check(&text), [], "{text}");
+    assert_eq!(
+        text,
+        "#EXTM3U\n#EXT-X-VERSION:7\n\
+         #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"English\",DEFAULT=YES\n\
+         #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"English\",INSTREAM-ID=\"SERVICE1\"\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=1,CLOSED-CAPTIONS=\"cc\",AUDIO=\"a\"\nv1\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=1,CLOSED-CAPTIONS=\"cc\",AUDIO=\"a\"\nv2\n"
     );
 }
 

@@ -21,7 +21,7 @@ use crate::conf::{ByteSize, Node, Reveal, Shown};
 use crate::fault::{Fault, FaultKind};
 use crate::stage::{
     Answer, Ask, Class, Configured, Doc, Entry, Exchange, Freshness, LayerContext, LayerKind, LayerSpec,
-    Place, Serving, Upstream,
+    Outlet, Place, Serving, Upstream,
 };
 
 /// What an entry weighs beside its body: key, headers, book-keeping.
@@ -53,6 +53,7 @@ pub const CACHE: LayerKind = LayerKind {
             "keeps answers of the origin; live playlists are shared and never kept, streams without end pass by",
         ),
         Place::Sink => Err("playlists are rendered once for each change and segments are shared already"),
+        Place::PushingSink => Err("it writes, and nothing is read that could be kept"),
         Place::MemoryBuffer => Err(WINDOW_IS_MEMORY),
     },
     decode: |node| decode(node).map(|spec| Box::new(spec) as Box<dyn LayerSpec>),
@@ -97,6 +98,10 @@ impl LayerSpec for Cache {
     }
 
     fn wrap_serving(&self, inner: Serving, _: &LayerContext) -> Serving {
+        inner // refused at `check`
+    }
+
+    fn wrap_pushing(&self, inner: Outlet, _: &LayerContext) -> Outlet {
         inner // refused at `check`
     }
 }
