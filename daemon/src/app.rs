@@ -20,7 +20,7 @@ use tower::util::BoxCloneSyncService;
 use crate::api::view::{Check, ConfigView, Outcome, PipelineView, ReloadView};
 use crate::api::{self, Admin, Control, EventLog};
 use crate::client::{Client, ClientLimits, Policy, system_tls};
-use crate::edge::{Edge, EdgeMetrics, Routes};
+use crate::edge::{Edge, EdgeMetrics, Routes, Workers};
 use crate::ledger::NumberFiles;
 use crate::reload::{Board, Parts, Reloader, Watch, chain};
 use crate::service::{self, StatusLine};
@@ -58,13 +58,15 @@ pub(crate) fn run(dir: &Path, settled: Settled) -> ExitCode {
 async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyError> {
     let plan = settled.good.plan.clone();
     let state_dir = StateDir::open(&plan.server.state_dir)?;
-    let registry = telemetry::registry()?;
+    let workers = Workers::start()?;
+    let runtimes = workers.metrics().chain([tokio::runtime::Handle::current().metrics()]);
+    let registry = telemetry::registry(runtimes.collect())?;
     let events = Events::default();
     let event_log = EventLog::new(&events, &registry)?;
     let board = Arc::new(Board::new(dir.display().to_string()));
     let edge_metrics = Arc::new(EdgeMetrics::new(&registry)?);
     let routes = Arc::new(ArcSwap::from_pointee(Routes::default()));
-    let edge = Edge::new(crate::reload::settings(&plan.server), routes.clone(), &edge_metrics);
+    let edge = Edge::new(crate::reload::settings(&plan.server), routes.clone(), &edge_metrics, workers);
     let fleet = Fleet::new(
         Arc::new(Metrics::new(registry.clone())?),
         events.clone(),

@@ -17,7 +17,7 @@ use tower::ServiceExt;
 use super::gate::Gate;
 use super::router::{incoming, router};
 use super::{Control, EventLog};
-use crate::edge::{BindError, ConnectionMetrics, Handler, Limits, Listener, Server};
+use crate::edge::{BindError, ConnectionMetrics, Handler, Limits, Listener, Server, Workers};
 use crate::telemetry::LogHandle;
 
 /// Connections at once: dashboards, scrapes, and nobody else.
@@ -62,7 +62,8 @@ impl Admin {
         gate.token.store(token.map(Arc::new));
         let events = parts.events.clone();
         let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
-        let server = Server::new(Routed(router(parts, gate.clone())), limits, Arc::new(metrics));
+        let server =
+            Server::new(Routed(router(parts, gate.clone())), limits, Arc::new(metrics), Workers::here());
         let listener = server.listen(address, None)?;
         let known = gate.address.get_or_init(|| listener.local_addr());
         tracing::debug!(address = %known, "admin side listens");

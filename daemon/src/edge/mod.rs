@@ -18,6 +18,7 @@ mod settings;
 mod socket;
 mod tls;
 mod viewers;
+mod workers;
 
 pub(crate) use metrics::{ConnectionMetrics, EdgeMetrics};
 pub(crate) use routes::{Mount, Routes};
@@ -26,6 +27,7 @@ pub(crate) use settings::{Cors, Limits, Settings};
 pub(crate) use socket::BindError;
 pub(crate) use tls::{Identity, IdentityError};
 pub(crate) use viewers::Edge;
+pub(crate) use workers::Workers;
 
 #[cfg(test)]
 mod testing;

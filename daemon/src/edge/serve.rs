@@ -29,10 +29,18 @@ const LEAST_BUFFER_BYTES: usize = 8192;
 /// Serves a connection until it ends; `place` is its room in the server.
 pub(super) async fn connect<H: Handler>(
     place: Place<H>,
-    socket: TcpStream,
+    socket: std::net::TcpStream,
     peer: IpAddr,
     acceptor: Option<TlsAcceptor>,
 ) {
+    let socket = match TcpStream::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => {
+            place.shared.metrics.accept_errors.inc();
+            tracing::error!(%error, "a connection cannot be waited on");
+            return;
+        }
+    };
     let activity = place.activity.clone();
     let ending = match acceptor {
         None => serve(&place, Watched::plain(socket, activity), peer).await,

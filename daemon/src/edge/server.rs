@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::activity::{Activity, Order};
 use super::serve::connect;
 use super::socket::{self, BindError};
-use super::{ConnectionMetrics, Identity, Limits};
+use super::{ConnectionMetrics, Identity, Limits, Workers};
 
 /// The pause after a failure to accept that is not the peer's, as when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -57,6 +57,7 @@ pub(super) struct Shared<H> {
     connections: Mutex<Connections>,
     draining: AtomicBool,
     pub(super) tasks: TaskTracker,
+    workers: Arc<Workers>,
 }
 
 #[derive(Default)]
@@ -110,8 +111,13 @@ impl Drop for Listener {
 }
 
 impl<H: Handler> Server<H> {
-    /// A server without listeners.
-    pub(crate) fn new(handler: H, limits: Limits, metrics: Arc<ConnectionMetrics>) -> Self {
+    /// A server without listeners. Its connections live on `workers`.
+    pub(crate) fn new(
+        handler: H,
+        limits: Limits,
+        metrics: Arc<ConnectionMetrics>,
+        workers: Arc<Workers>,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 handler,
@@ -120,6 +126,7 @@ impl<H: Handler> Server<H> {
                 connections: Mutex::default(),
                 draining: AtomicBool::new(false),
                 tasks: TaskTracker::new(),
+                workers,
             }),
         }
     }
@@ -248,7 +255,16 @@ async fn accept<H: Handler>(
             continue; // the peer left already
         }
         let acceptor = acceptor.load().as_deref().cloned();
-        shared.tasks.spawn(connect(place, stream, peer.ip().to_canonical(), acceptor));
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => {
+                shared.metrics.accept_errors.inc();
+                tracing::error!(%error, "a connection cannot change its thread");
+                continue;
+            }
+        };
+        let worker = shared.workers.next();
+        shared.tasks.spawn_on(connect(place, stream, peer.ip().to_canonical(), acceptor), worker);
     }
 }
 

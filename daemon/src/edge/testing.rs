@@ -9,7 +9,7 @@ use prometheus::Registry;
 use sluice_core::fault::Fault;
 use sluice_core::stage::{Body, Served, Serving, Viewing};
 
-use super::{Edge, EdgeMetrics, Listener, Routes, Settings};
+use super::{Edge, EdgeMetrics, Listener, Routes, Settings, Workers};
 
 /// Metrics that nobody reads.
 pub(super) fn metrics() -> EdgeMetrics {
@@ -43,7 +43,7 @@ impl Running {
         let registry = Registry::new();
         let metrics = EdgeMetrics::new(&registry).unwrap();
         let routes = Arc::new(ArcSwap::from_pointee(table(&metrics, "news", service)));
-        let edge = Edge::new(settings, routes.clone(), &metrics);
+        let edge = Edge::new(settings, routes.clone(), &metrics, Workers::here());
         let listener = edge.listen("127.0.0.1:0".parse().unwrap(), None).unwrap();
         Self { edge, listener, routes, metrics, registry }
     }

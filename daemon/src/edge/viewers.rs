@@ -23,7 +23,7 @@ use super::metrics::RouteMetrics;
 use super::path::Target;
 use super::server::{Handler, Listener, Server};
 use super::socket::BindError;
-use super::{EdgeMetrics, Identity, Mount, Routes, Settings, answer, forwarded};
+use super::{EdgeMetrics, Identity, Mount, Routes, Settings, Workers, answer, forwarded};
 
 /// Where viewers connect. Clones are one edge.
 #[derive(Clone)]
@@ -33,14 +33,19 @@ pub(crate) struct Edge {
 
 impl Edge {
     /// An edge without listeners. Whoever holds `routes` swaps the table; a request sees one or the other.
-    pub(crate) fn new(settings: Settings, routes: Arc<ArcSwap<Routes>>, metrics: &EdgeMetrics) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        routes: Arc<ArcSwap<Routes>>,
+        metrics: &EdgeMetrics,
+        workers: Arc<Workers>,
+    ) -> Self {
         let limits = settings.limits.clone();
         let viewers = Viewers {
             settings: ArcSwap::from_pointee(settings),
             routes,
             unmatched: metrics.unmatched.clone(),
         };
-        Self { server: Server::new(viewers, limits, metrics.connections.clone()) }
+        Self { server: Server::new(viewers, limits, metrics.connections.clone(), workers) }
     }
 
     /// Listens on `address` and accepts from now on, with TLS where an identity is given. Call it within a runtime.

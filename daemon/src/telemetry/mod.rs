@@ -7,6 +7,7 @@ mod process;
 mod runtime;
 
 use prometheus::{Error, IntGauge, Opts, Registry};
+use tokio::runtime::RuntimeMetrics;
 
 pub(crate) use config::ConfigMetrics;
 #[cfg(test)]
@@ -14,11 +15,11 @@ pub(crate) use logging::detached;
 pub(crate) use logging::{LogError, LogHandle, install};
 
 /// A registry with what belongs to the process: `process_*`, the runtime's figures, `sluice_build_info`.
-/// Call it within the runtime that is to be watched.
+/// `runtimes` are those that are watched.
 ///
 /// # Errors
 /// Never with an empty registry, which this one is.
-pub(crate) fn registry() -> Result<Registry, Error> {
+pub(crate) fn registry(runtimes: Vec<RuntimeMetrics>) -> Result<Registry, Error> {
     let registry = Registry::new();
     let build = IntGauge::with_opts(
         Opts::new("sluice_build_info", "Always 1; the label says which version runs.")
@@ -27,7 +28,7 @@ pub(crate) fn registry() -> Result<Registry, Error> {
     build.set(1);
     registry.register(Box::new(build))?;
     registry.register(Box::new(process::Process::new()?))?;
-    registry.register(Box::new(runtime::Runtime::new(tokio::runtime::Handle::current().metrics())?))?;
+    registry.register(Box::new(runtime::Runtime::new(runtimes)?))?;
     Ok(registry)
 }
 
@@ -37,7 +38,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_scrape_shows_the_version_the_process_and_the_runtime() {
-        let registry = registry().unwrap();
+        let registry = registry(vec![tokio::runtime::Handle::current().metrics()]).unwrap();
         let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         assert!(text.contains(&format!("sluice_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))));
         let value = |name: &str| -> f64 {

@@ -6,7 +6,7 @@ use prometheus::{Counter, Error, IntGauge};
 use tokio::runtime::RuntimeMetrics;
 
 pub(super) struct Runtime {
-    source: RuntimeMetrics,
+    sources: Vec<RuntimeMetrics>,
     workers: IntGauge,
     tasks: IntGauge,
     queue: IntGauge,
@@ -14,10 +14,13 @@ pub(super) struct Runtime {
 }
 
 impl Runtime {
-    pub(super) fn new(source: RuntimeMetrics) -> Result<Self, Error> {
+    pub(super) fn new(sources: Vec<RuntimeMetrics>) -> Result<Self, Error> {
         Ok(Self {
-            source,
-            workers: IntGauge::new("sluice_runtime_workers", "Worker threads of the runtime.")?,
+            sources,
+            workers: IntGauge::new(
+                "sluice_runtime_workers",
+                "Worker threads, those of viewers' connections included.",
+            )?,
             tasks: IntGauge::new("sluice_runtime_tasks", "Tasks alive.")?,
             queue: IntGauge::new("sluice_runtime_queue_depth", "Tasks that wait in the global queue.")?,
             busy: Counter::new("sluice_runtime_busy_seconds_total", "Time that workers were busy, summed.")?,
@@ -36,12 +39,14 @@ impl Collector for Runtime {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let workers = self.source.num_workers();
-        self.workers.set(count(workers));
-        self.tasks.set(count(self.source.num_alive_tasks()));
-        self.queue.set(count(self.source.global_queue_depth()));
-        let busy: f64 =
-            (0..workers).map(|worker| self.source.worker_total_busy_duration(worker).as_secs_f64()).sum();
+        let sum = |of: fn(&RuntimeMetrics) -> usize| count(self.sources.iter().map(of).sum());
+        self.workers.set(sum(RuntimeMetrics::num_workers));
+        self.tasks.set(sum(RuntimeMetrics::num_alive_tasks));
+        self.queue.set(sum(RuntimeMetrics::global_queue_depth));
+        let busy = self.sources.iter().flat_map(|source| {
+            (0..source.num_workers()).map(|worker| source.worker_total_busy_duration(worker).as_secs_f64())
+        });
+        let busy: f64 = busy.sum();
         self.busy.inc_by((busy - self.busy.get()).max(0.0));
         self.all().into_iter().flat_map(Collector::collect).collect()
     }

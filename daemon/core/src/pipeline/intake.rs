@@ -3,23 +3,22 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{Feed, Opening, RenditionSpec, Role, Writer};
 use crate::fault::Fault;
-use crate::media::ts::{Event, Lengths, Segmenter};
+use crate::media::ts::{Event, Lengths, Probe, Profile, Segmenter};
 use crate::media::{Container, Media};
 
-/// What is held back at most, before the target duration is declared.
-const HELD_BYTES: usize = 16 * 1024 * 1024;
-const HELD: Duration = Duration::from_secs(10);
 /// How much may come without a program in it.
 const BARREN_BYTES: u64 = 8 * 1024 * 1024;
 const BARREN: Duration = Duration::from_secs(10);
+/// How long and how much may come of a program, before the first segment is whole.
+const HELD: Duration = Duration::from_secs(30);
+const HELD_BYTES: u64 = 64 * 1024 * 1024;
 /// A segment may be longer than the target duration by what rounding hides (RFC 8216, 4.3.3.1).
 const ROUNDING: Duration = Duration::from_millis(499);
-const PART: Duration = Duration::from_millis(200);
 
 /// How a transport stream is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,53 +36,70 @@ pub struct Cutting {
 pub struct Intake {
     feed: Feed,
     cutting: Cutting,
+    known: Option<Probe>,
     segmenter: Segmenter,
     events: Vec<Event>,
     writer: Option<Writer>,
     era: u64,
     is_broken: bool,
+    calendar: Calendar,
     played: Duration,
-    /// What came before the first event, and when.
-    barren_bytes: u64,
-    barren_since: Option<Instant>,
+    /// What came before anything was published, and since when.
+    waiting_bytes: u64,
+    waiting_since: Option<Instant>,
 }
 
 impl Intake {
     /// An intake at the start of a stream.
     pub fn new(feed: Feed, cutting: Cutting) -> Self {
         Self {
-            segmenter: segmenter(cutting, HELD),
             feed,
             cutting,
+            known: None,
+            segmenter: Segmenter::new(cutting.segment, cutting.program),
             events: Vec::new(),
             writer: None,
             era: 0,
             is_broken: false,
+            calendar: Calendar::default(),
             played: Duration::ZERO,
-            barren_bytes: 0,
-            barren_since: None,
+            waiting_bytes: 0,
+            waiting_since: None,
         }
+    }
+
+    /// Takes what is known of the whole stream instead of what its first segment tells.
+    #[must_use]
+    pub fn knowing(self, probe: Probe) -> Self {
+        Self { known: Some(probe), ..self }
     }
 
     /// Takes the next bytes of the stream, of any number, and is a sign of life of the feed.
     ///
     /// # Errors
-    /// `Malformed` after 10 s of pushes or 8 MiB without a program in them; `Stopped` when a newer run is live.
+    /// `Malformed` after 10 s of pushes or 8 MiB without a program in them, or 30 s or 64 MiB of one that cannot be
+    /// cut; `Unsupported` when the wanted program is not there or is scrambled, and as [`Writer::append`]; `Stopped`
+    /// when a newer run is live.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.feed.beat();
-        self.segmenter.push(bytes, &mut self.events);
-        if self.writer.is_none() && self.events.is_empty() {
-            return self.barren(bytes.len() as u64);
+        self.segmenter.push(bytes, &mut self.events)?;
+        if self.writer.is_none() {
+            self.begin();
         }
-        if self.writer.is_some() || self.is_known() { self.deliver() } else { Ok(()) }
+        if self.writer.is_none() {
+            return self.wait(bytes.len() as u64);
+        }
+        self.deliver()
     }
 
     /// Says that bytes are missing: the connection was lost, or packets are known to be. The open segment ends; what
-    /// follows is another era, and begins where a decoder can start.
+    /// follows is another era, and begins where a decoder can start. What is held back and was never published is
+    /// dropped.
     pub fn interrupted(&mut self) {
-        self.segmenter.finish(&mut self.events);
-        self.segmenter = segmenter(self.cutting, self.longest());
+        self.segmenter.interrupt(&mut self.events);
         self.is_broken = true;
+        // a newer run that is live is found at the next push
+        self.deliver().ok();
     }
 
     /// Publishes what is left: nothing follows.
@@ -92,7 +108,11 @@ impl Intake {
     /// `Malformed` when there was no program in all of it; `Stopped` when a newer run is live.
     pub fn finish(mut self) -> Result<(), Fault> {
         self.segmenter.finish(&mut self.events);
-        if self.events.is_empty() && self.writer.is_none() {
+        if self.writer.is_none() {
+            self.begin();
+            self.segmenter.finish(&mut self.events);
+        }
+        if self.writer.is_none() {
             return Err(no_program());
         }
         self.deliver()
@@ -103,60 +123,44 @@ impl Intake {
         self.played
     }
 
-    fn barren(&mut self, bytes: u64) -> Result<(), Fault> {
-        self.barren_bytes += bytes;
-        let since = *self.barren_since.get_or_insert_with(Instant::now);
-        if self.barren_bytes >= BARREN_BYTES || since.elapsed() >= BARREN {
-            return Err(no_program());
+    fn wait(&mut self, bytes: u64) -> Result<(), Fault> {
+        self.waiting_bytes += bytes;
+        let waited = self.waiting_since.get_or_insert_with(Instant::now).elapsed();
+        let is_found = self.segmenter.is_found();
+        let (most, longest) = if is_found { (HELD_BYTES, HELD) } else { (BARREN_BYTES, BARREN) };
+        match self.waiting_bytes >= most || waited >= longest {
+            true if is_found => Err(Fault::malformed("no time stamps that make a segment")),
+            true => Err(no_program()),
+            false => Ok(()),
         }
-        Ok(())
     }
 
-    /// Whether enough came to tell how long segments are.
-    fn is_known(&self) -> bool {
-        let held = self.events.iter().map(|event| match event {
-            Event::Part(part) => part.bytes.len(),
-            Event::Open { .. } | Event::Close => 0,
-        });
-        self.events.contains(&Event::Close) || held.sum::<usize>() >= HELD_BYTES
-    }
-
-    fn longest(&self) -> Duration {
-        self.writer.as_ref().map_or(HELD, |writer| writer.target_duration() + ROUNDING)
-    }
-
-    /// Declares the rendition.
-    fn open(&mut self) -> Option<Writer> {
-        let parts = || {
-            self.events
-                .iter()
-                .filter_map(|event| if let Event::Part(part) = event { Some(part) } else { None })
-        };
-        let first = self.events.split(|event| *event == Event::Close).next().unwrap_or_default();
-        let length = first
-            .iter()
-            .map(|event| if let Event::Part(part) = event { part.duration } else { Duration::ZERO });
+    /// Declares the rendition, once the stream was measured.
+    fn begin(&mut self) {
+        let Some(profile) = self.segmenter.measured() else { return };
         let opening = Opening {
-            specs: &[rendition()],
-            target: self.cutting.segment.max(length.sum()),
-            independent_segments: false,
-            part_target: Some(parts().map(|part| part.duration).max().unwrap_or_default().max(PART)),
+            specs: &[rendition(&profile)],
+            target: self.cutting.segment.max(self.known.map_or(profile.length, |known| known.longest)),
+            independent_segments: self.known.is_some_and(|known| known.independent_segments),
+            part_target: Some(profile.part_target),
         };
-        self.feed.open(&opening).pop()
+        self.writer = self.feed.open(&opening).pop();
+        let Some(writer) = &self.writer else { return };
+        let longest = writer.target_duration() + ROUNDING;
+        let part = writer.part_target().unwrap_or(profile.part_target);
+        self.segmenter.start(Lengths { longest, part }, &mut self.events);
     }
 
     fn deliver(&mut self) -> Result<(), Fault> {
-        if self.writer.is_none() {
-            self.writer = self.open();
-            self.segmenter.set_longest(self.longest());
-        }
         let Some(writer) = &self.writer else { return Ok(()) };
         for event in self.events.drain(..) {
             match event {
-                Event::Open { discontinuity } => {
-                    self.era += u64::from(discontinuity || self.is_broken);
+                Event::Open { discontinuity, behind } => {
+                    let is_other = discontinuity || self.is_broken;
+                    self.era += u64::from(is_other);
                     self.is_broken = false;
-                    writer.open(blank(self.era))?;
+                    let date_time = self.calendar.date(self.played, behind, is_other);
+                    writer.open(blank(self.era, date_time))?;
                 }
                 Event::Part(part) => {
                     self.played += part.duration;
@@ -169,25 +173,54 @@ impl Intake {
     }
 }
 
-fn segmenter(cutting: Cutting, longest: Duration) -> Segmenter {
-    Segmenter::new(Lengths { target: cutting.segment, longest, part: PART })
+/// How far dates may be behind the clock before they jump to it, and by how much they follow it with each segment.
+const LATE: SignedDuration = SignedDuration::from_secs(1);
+const FOLLOWS: SignedDuration = SignedDuration::from_millis(10);
+
+/// The dates of segments: the clock at the arrival of the first one, and the time of the media from there, so that
+/// neither jitter nor bursts of the network show in them.
+#[derive(Debug, Default)]
+struct Calendar {
+    last: Option<(Timestamp, Duration)>,
+}
+
+impl Calendar {
+    /// The date of what begins at `played`, where as much as `behind` has come after it.
+    fn date(&mut self, played: Duration, behind: Duration, is_other: bool) -> Timestamp {
+        let now = Timestamp::now();
+        let came = now.checked_sub(behind).unwrap_or(now);
+        let expected =
+            self.last.filter(|_| !is_other).and_then(|(date, at)| date.checked_add(played - at).ok());
+        let date = expected.map_or(came, |expected| {
+            let late = came.duration_since(expected);
+            if late > LATE {
+                came
+            } else {
+                expected.checked_add(late.clamp(-FOLLOWS, FOLLOWS)).unwrap_or(came)
+            }
+        });
+        self.last = Some((date, played));
+        date
+    }
 }
 
 fn no_program() -> Fault {
     Fault::malformed("no transport stream with video or audio")
 }
 
-fn rendition() -> RenditionSpec {
-    let role = Role::only();
+fn rendition(profile: &Profile) -> RenditionSpec {
+    let bandwidth_bps = profile.facts.bitrate_bps.unwrap_or_default();
+    let attributes = profile.facts.attributes();
+    let role = Role::Variant { bandwidth_bps, attributes, audio: None, subtitles: None, muxed: Vec::new() };
     RenditionSpec { name: "main".into(), role }
 }
 
-fn blank(era: u64) -> Media {
+fn blank(era: u64, date_time: Timestamp) -> Media {
     Media {
         duration: Duration::ZERO,
         era,
         gap: false,
-        program_date_time: Some(Timestamp::now()),
+        program_date_time: Some(date_time),
         container: Container::TransportStream,
         origin: None,
         parts: Vec::new(),
@@ -195,97 +228,5 @@ fn blank(era: u64) -> Media {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::super::{Around, Bounds, Setup, Shared, Snapshot};
-    use super::*;
-    use crate::event::Events;
-    use crate::media::ts::testing::Shape;
-    use crate::metrics::Metrics;
-    use crate::port::{Ledger, Numbering};
-
-    struct NoLedger;
-
-    impl Ledger for NoLedger {
-        fn load(&self, _: &str) -> Option<Numbering> {
-            None
-        }
-
-        fn store(&self, _: &str, _: Numbering) {}
-    }
-
-    fn intake() -> (Arc<Shared>, Intake) {
-        let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
-        let setup = Setup {
-            name: "demo".into(),
-            metrics: metrics.pipeline("demo"),
-            events: Events::default(),
-            ledger: Arc::new(NoLedger),
-            states: Arc::default(),
-            around: Around::default(),
-        };
-        let shared = Arc::new(Shared::new(setup, Bounds { segments: 1000, bytes: 1 << 30 }));
-        let feed = Feed::new(shared.clone(), shared.metrics.source("source 1 mpegts"), 1);
-        (shared, Intake::new(feed, Cutting { segment: Duration::from_secs(2), program: None }))
-    }
-
-    fn snapshot(shared: &Shared) -> Arc<Snapshot> {
-        shared.renditions().unwrap().renditions[0].window.snapshot()
-    }
-
-    fn lengths(snapshot: &Snapshot) -> Vec<(u128, u64)> {
-        let segments = snapshot.segments.iter();
-        segments.map(|segment| (segment.media.duration.as_millis(), segment.discontinuities)).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn segments_are_published_from_the_first_whole_one_on_and_grow_by_parts() {
-        let (shared, mut intake) = intake();
-        let stream = Shape::default().build();
-        let mut chunks = stream.chunks(1316);
-        for chunk in &mut chunks {
-            intake.push(chunk).unwrap();
-            if shared.renditions().is_some() {
-                break;
-            }
-        }
-        assert_eq!(lengths(&snapshot(&shared)), [(2000, 0)]);
-        let mut grown = 0;
-        for chunk in chunks {
-            intake.push(chunk).unwrap();
-            grown = grown.max(snapshot(&shared).open.as_ref().map_or(0, |open| open.media.parts.len()));
-        }
-        assert!(grown >= 9, "{grown}");
-        intake.finish().unwrap();
-        assert_eq!(lengths(&snapshot(&shared)), [(2000, 0), (2000, 0), (2000, 0)]);
-        assert_eq!(shared.renditions().unwrap().target_duration(), Duration::from_secs(2));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_interruption_ends_the_segment_and_begins_another_era_at_a_keyframe() {
-        let (shared, mut intake) = intake();
-        let stream = Shape::default().build();
-        intake.push(&stream[..stream.len() / 2 + 100]).unwrap();
-        intake.interrupted();
-        intake.push(&stream[stream.len() / 4..]).unwrap();
-        intake.finish().unwrap();
-        let snapshot = snapshot(&shared);
-        let eras: Vec<_> = lengths(&snapshot).iter().map(|(_, discontinuities)| *discontinuities).collect();
-        assert_eq!(eras, [0, 0, 1, 0]);
-        assert!(snapshot.segments[2].media.parts[0].independent);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn bytes_without_a_program_are_a_fault_after_a_while() {
-        let chunk = vec![0x11; 64 * 1024];
-        let (_, mut many) = intake();
-        let fault = (0..1000).find_map(|_| many.push(&chunk).err()).unwrap();
-        assert_eq!(fault.kind.label(), "malformed");
-        let (_, mut long) = intake();
-        long.push(&chunk).unwrap();
-        tokio::time::advance(Duration::from_secs(11)).await;
-        assert_eq!(long.push(&chunk).unwrap_err().kind.label(), "malformed");
-        assert_eq!(intake().1.finish().unwrap_err().kind.label(), "malformed");
-    }
-}
+#[path = "intake_tests.rs"]
+mod tests;

@@ -34,6 +34,11 @@ pub(crate) const FILE: SourceKind = SourceKind {
                 default: "#true",
             },
             Entry {
+                form: "program=N",
+                about: "The number of the program that is played, 1 to 65535, where the file has several.",
+                default: "the first",
+            },
+            Entry {
                 form: "segment=\"2s\"",
                 about: "The length of segments, 500ms to 30s; each ends at the first keyframe behind it.",
                 default: "2s",
@@ -51,13 +56,15 @@ pub(crate) struct File {
     path: PathBuf,
     is_looped: bool,
     segment: Duration,
+    program: Option<u16>,
 }
 
 fn decode(node: &Node<'_>) -> Option<Box<dyn SourceSpec>> {
     let path = node.argument::<PathBuf>("PATH");
     let is_looped = node.property::<bool>("loop").unwrap_or(true);
     let segment = node.property_within("segment", Duration::from_millis(500)..=Duration::from_secs(30));
-    Some(Box::new(File { path: path?, is_looped, segment: segment.unwrap_or(SEGMENT) }))
+    let program = node.property_within("program", 1..=u16::MAX);
+    Some(Box::new(File { path: path?, is_looped, segment: segment.unwrap_or(SEGMENT), program }))
 }
 
 impl Configured for File {
@@ -67,7 +74,11 @@ impl Configured for File {
 
     fn show(&self, _: Reveal) -> KdlNode {
         let shown = Shown::new("source").argument("file").argument(self.path.as_path());
-        shown.property("loop", self.is_looped).property("segment", self.segment).into()
+        let shown = shown.property("loop", self.is_looped).property("segment", self.segment);
+        match self.program {
+            Some(program) => shown.property("program", program).into(),
+            None => shown.into(),
+        }
     }
 
     fn files(&self) -> Vec<(PathBuf, &'static str)> {

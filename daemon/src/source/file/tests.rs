@@ -40,7 +40,7 @@ fn pipeline() -> Arc<Shared> {
 }
 
 fn start(shared: &Arc<Shared>, path: impl Into<PathBuf>, is_looped: bool) -> JoinHandle<Result<End, Fault>> {
-    let file = File { path: path.into(), is_looped, segment: SEGMENT };
+    let file = File { path: path.into(), is_looped, segment: SEGMENT, program: None };
     let feed = Feed::new(shared.clone(), shared.metrics.source("source 1 file"), 1);
     tokio::spawn(Box::new(Player::new(file, feed)).run())
 }

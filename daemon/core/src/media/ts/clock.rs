@@ -36,6 +36,13 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
+    /// Takes the next time stamp as the first of another stream, which goes on where this one ended.
+    pub(super) fn forget(&mut self) {
+        if self.last.take().is_some() {
+            self.now_90khz += self.step_90khz;
+        }
+    }
+
     /// Goes on to the next access unit. Returns whether its time stamp jumped.
     pub(super) fn advance(&mut self, to: Timestamp) -> bool {
         let Some(last) = self.last.replace(to) else { return false };

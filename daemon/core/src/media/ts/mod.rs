@@ -1,18 +1,33 @@
-//! MPEG transport streams (ISO/IEC 13818-1): cutting them into segments and parts, and moving them in time.
+//! MPEG transport streams (ISO/IEC 13818-1): cutting them into segments and parts, telling what they hold, and moving
+//! them in time.
 //!
 //! Everything here takes bytes in any packetisation, finds the packets in them (and finds them again behind
-//! garbage), and never fails: what cannot be understood is carried along or passed over. `libmpegts` reads the
-//! packets; nothing outside of this module sees it.
+//! garbage), and carries along or passes over what cannot be understood. `libmpegts` reads the packets; nothing
+//! outside of this module sees it.
+//!
+//! ```text
+//! bytes ─► reader (tables, access units) ─► cutter (segments) ─► parts ─► events
+//!                └────────► kept (the packets) ───────────────────┘
+//! ```
 
 mod clock;
+mod cutter;
+mod facts;
+mod kept;
 mod keyframe;
+mod parts;
 mod probe;
+mod profile;
+mod reader;
 mod rebase;
 mod segmenter;
+mod start_code;
 mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use facts::{Audio, Facts, Video};
 pub use probe::{Probe, probe};
+pub use profile::Profile;
 pub use rebase::Rebase;
 pub use segmenter::{Event, Lengths, Segmenter};

@@ -20,11 +20,12 @@ pub struct Probe {
 /// Cuts `head` for a trial. It must hold some segments of the wanted length to tell much.
 ///
 /// # Errors
-/// `Malformed` when there is no program with video or audio in it.
-pub fn probe(head: &[u8], target: Duration) -> Result<Probe, Fault> {
-    let mut segmenter = Segmenter::new(Lengths { target, longest: LONGEST, part: LONGEST });
+/// `Malformed` when there is no program with video or audio in it; else as [`Segmenter::push`].
+pub fn probe(head: &[u8], target: Duration, program: Option<u16>) -> Result<Probe, Fault> {
+    let mut segmenter = Segmenter::new(target, program);
     let mut events = Vec::new();
-    segmenter.push(head, &mut events);
+    segmenter.start(Lengths { longest: LONGEST, part: LONGEST }, &mut events);
+    segmenter.push(head, &mut events)?;
     segmenter.finish(&mut events);
     let mut probe = Probe { longest: Duration::ZERO, independent_segments: true };
     let (mut length, mut is_first) = (Duration::ZERO, false);
@@ -53,7 +54,7 @@ mod tests {
     #[test]
     fn a_stream_tells_how_long_its_segments_become() {
         let probe_of =
-            |gop| probe(&Shape { gop, ..Shape::default() }.build(), Duration::from_secs(2)).unwrap();
+            |gop| probe(&Shape { gop, ..Shape::default() }.build(), Duration::from_secs(2), None).unwrap();
         let longest = |millis| Probe { longest: Duration::from_millis(millis), independent_segments: true };
         assert_eq!(probe_of(25), longest(2000));
         assert_eq!(probe_of(40), longest(3200));
@@ -63,7 +64,7 @@ mod tests {
     #[test]
     fn what_is_no_transport_stream_is_a_fault() {
         for bytes in [&b""[..], b"<html>", &[0x47; 5000], &Shape::default().build()[188 * 2..188 * 9]] {
-            let fault = probe(bytes, Duration::from_secs(2)).unwrap_err();
+            let fault = probe(bytes, Duration::from_secs(2), None).unwrap_err();
             assert_eq!(fault.to_string(), "malformed: no transport stream with video or audio");
         }
     }

@@ -3,11 +3,8 @@ use proptest::prelude::*;
 use super::super::testing::{AUDIO, Reading, Shape, VIDEO, is_continuous};
 use super::*;
 
-const LENGTHS: Lengths = Lengths {
-    target: Duration::from_secs(2),
-    longest: Duration::from_secs(5),
-    part: Duration::from_millis(200),
-};
+const TARGET: Duration = Duration::from_secs(2);
+const LENGTHS: Lengths = Lengths { longest: Duration::from_secs(5), part: Duration::from_millis(200) };
 
 /// A segment as a reader puts it together.
 #[derive(Debug, Default, PartialEq)]
@@ -22,7 +19,7 @@ fn segments(events: &[Event]) -> Vec<Whole> {
     let (mut segments, mut open) = (Vec::new(), None);
     for event in events {
         match (event, &mut open) {
-            (Event::Open { discontinuity }, None) => {
+            (Event::Open { discontinuity, .. }, None) => {
                 open = Some(Whole { discontinuity: *discontinuity, ..Whole::default() })
             }
             (Event::Part(part), Some(whole)) => {
@@ -39,9 +36,17 @@ fn segments(events: &[Event]) -> Vec<Whole> {
     segments
 }
 
+/// Cuts with these lengths once a segment was measured.
 fn cut_in(lengths: Lengths, chunks: &mut dyn Iterator<Item = &[u8]>) -> Vec<Whole> {
-    let (mut segmenter, mut events) = (Segmenter::new(lengths), Vec::new());
-    chunks.for_each(|chunk| segmenter.push(chunk, &mut events));
+    let (mut segmenter, mut events) = (Segmenter::new(TARGET, None), Vec::new());
+    for chunk in chunks {
+        segmenter.push(chunk, &mut events).unwrap();
+        if !segmenter.is_started() && segmenter.measured().is_some() {
+            segmenter.start(lengths, &mut events);
+        }
+    }
+    segmenter.finish(&mut events);
+    segmenter.start(lengths, &mut events);
     segmenter.finish(&mut events);
     segments(&events)
 }

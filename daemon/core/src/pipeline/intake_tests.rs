@@ -1,0 +1,92 @@
+use std::sync::Arc;
+
+use super::super::{Around, Bounds, Setup, Shared, Snapshot};
+use super::*;
+use crate::event::Events;
+use crate::media::ts::testing::Shape;
+use crate::metrics::Metrics;
+use crate::port::{Ledger, Numbering};
+
+struct NoLedger;
+
+impl Ledger for NoLedger {
+    fn load(&self, _: &str) -> Option<Numbering> {
+        None
+    }
+
+    fn store(&self, _: &str, _: Numbering) {}
+}
+
+fn intake() -> (Arc<Shared>, Intake) {
+    let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
+    let setup = Setup {
+        name: "demo".into(),
+        metrics: metrics.pipeline("demo"),
+        events: Events::default(),
+        ledger: Arc::new(NoLedger),
+        states: Arc::default(),
+        around: Around::default(),
+    };
+    let shared = Arc::new(Shared::new(setup, Bounds { segments: 1000, bytes: 1 << 30 }));
+    let feed = Feed::new(shared.clone(), shared.metrics.source("source 1 mpegts"), 1);
+    (shared, Intake::new(feed, Cutting { segment: Duration::from_secs(2), program: None }))
+}
+
+fn snapshot(shared: &Shared) -> Arc<Snapshot> {
+    shared.renditions().unwrap().renditions[0].window.snapshot()
+}
+
+fn lengths(snapshot: &Snapshot) -> Vec<(u128, u64)> {
+    let segments = snapshot.segments.iter();
+    segments.map(|segment| (segment.media.duration.as_millis(), segment.discontinuities)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_are_published_from_the_first_whole_one_on_and_grow_by_parts() {
+    let (shared, mut intake) = intake();
+    let stream = Shape::default().build();
+    let mut chunks = stream.chunks(1316);
+    for chunk in &mut chunks {
+        intake.push(chunk).unwrap();
+        if shared.renditions().is_some() {
+            break;
+        }
+    }
+    assert_eq!(lengths(&snapshot(&shared)), [(2000, 0)]);
+    let mut grown = 0;
+    for chunk in chunks {
+        intake.push(chunk).unwrap();
+        grown = grown.max(snapshot(&shared).open.as_ref().map_or(0, |open| open.media.parts.len()));
+    }
+    assert!(grown >= 9, "{grown}");
+    intake.finish().unwrap();
+    assert_eq!(lengths(&snapshot(&shared)), [(2000, 0), (2000, 0), (2000, 0)]);
+    assert_eq!(shared.renditions().unwrap().target_duration(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interruption_ends_the_segment_and_begins_another_era_at_a_keyframe() {
+    let (shared, mut intake) = intake();
+    let stream = Shape::default().build();
+    intake.push(&stream[..stream.len() / 2 + 100]).unwrap();
+    intake.interrupted();
+    intake.push(&stream[stream.len() / 4..]).unwrap();
+    intake.finish().unwrap();
+    let snapshot = snapshot(&shared);
+    let eras: Vec<_> = lengths(&snapshot).iter().map(|(_, discontinuities)| *discontinuities).collect();
+    assert_eq!(eras, [0, 0, 1, 0]);
+    assert!(snapshot.segments[2].media.parts[0].independent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_without_a_program_are_a_fault_after_a_while() {
+    let chunk = vec![0x11; 64 * 1024];
+    let (_, mut many) = intake();
+    let fault = (0..1000).find_map(|_| many.push(&chunk).err()).unwrap();
+    assert_eq!(fault.kind.label(), "malformed");
+    let (_, mut long) = intake();
+    long.push(&chunk).unwrap();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert_eq!(long.push(&chunk).unwrap_err().kind.label(), "malformed");
+    assert_eq!(intake().1.finish().unwrap_err().kind.label(), "malformed");
+}
