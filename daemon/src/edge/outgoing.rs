@@ -1,7 +1,7 @@
 //! A response's body on its way to the connection.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -56,8 +56,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Outgoing<B> {
             let rest = std::mem::take(&mut self.rest);
             return Poll::Ready(Some(Ok(self.cut(rest))));
         }
-        note_frame(false);
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+            note_frame(false); // a chunk that follows at once is no pause of the viewer's
+            return Poll::Pending;
+        };
         note_frame(frame.is_some());
         Poll::Ready(frame.map(|frame| {
             frame.map(|frame| match frame.into_data() {

@@ -21,7 +21,9 @@ const PACE: Duration = Duration::from_millis(5);
 /// An edge that asks for more than loopback gives at [`PACE`].
 fn demanding() -> Settings {
     let floor = Floor { bytes: 512 * 1024 * 1024, span: Duration::from_millis(500) };
-    Settings { limits: Limits { write: SOON, floor, ..Limits::default() }, ..Settings::default() }
+    // a connection is looked at first when the time for its first head is over
+    let head = floor.span;
+    Settings { limits: Limits { head, write: SOON, floor, ..Limits::default() }, ..Settings::default() }
 }
 
 #[tokio::test]
