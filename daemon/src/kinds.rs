@@ -9,7 +9,13 @@ use crate::{sink, source};
 
 /// Every kind.
 pub(crate) const KINDS: Kinds = Kinds {
-    sources: &[source::hls::HLS, source::file::FILE],
+    sources: &[
+        source::hls::HLS,
+        source::file::FILE,
+        source::mpegts::MPEGTS,
+        source::exec::EXEC,
+        source::pipeline::PIPELINE,
+    ],
     buffers: BUFFERS,
     sinks: &[sink::hls::HLS],
     layers: LAYERS,
