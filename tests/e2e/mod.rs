@@ -14,6 +14,7 @@ mod mpegts;
 mod objects;
 mod pipelines;
 mod players;
+mod record;
 mod relay;
 mod reload;
 mod restart;
