@@ -161,3 +161,7 @@ impl Segmenter {
 #[cfg(test)]
 #[path = "segmenter_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod stream_tests;

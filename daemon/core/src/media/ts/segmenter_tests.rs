@@ -105,7 +105,7 @@ fn every_segment_starts_with_the_tables_whether_they_came_or_not() {
         for segment in &segments {
             let pids: Vec<_> =
                 segment.bytes.chunks(188).map(|packet| [packet[1] & 0x1f, packet[2]]).take(2).collect();
-            assert_eq!(pids, [[0, 0], [0x10, 0]], "tables every {tables} frames");
+            assert_eq!(pids, [[0, 0], [0x10, 1]], "tables every {tables} frames");
         }
         assert!(is_continuous(&joined(&segments)), "tables every {tables} frames");
     }

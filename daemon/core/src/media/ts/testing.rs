@@ -36,11 +36,31 @@ pub(crate) struct Shape {
     pub(crate) start_90khz: u64,
     /// The bytes of a frame.
     pub(crate) size: usize,
+    /// From one frame to the next.
+    pub(crate) step_90khz: u64,
+    /// The PIDs of video and audio; that of the PMT is 0x1000 above the number of the program.
+    pub(crate) pids: (u16, u16),
+    pub(crate) program: u16,
+    pub(crate) version: u8,
+    /// The bytes of a message that stands before the parameter sets of a keyframe.
+    pub(crate) preamble: usize,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { frames: 150, gop: 25, tables: 10, flagged: true, start_90khz: 126_000, size: 700 }
+        Self {
+            frames: 150,
+            gop: 25,
+            tables: 10,
+            flagged: true,
+            start_90khz: 126_000,
+            size: 700,
+            step_90khz: FRAME_90KHZ,
+            pids: (VIDEO, AUDIO),
+            program: 1,
+            version: 0,
+            preamble: 0,
+        }
     }
 }
 
@@ -48,9 +68,9 @@ impl Shape {
     pub(crate) fn build(&self) -> Vec<u8> {
         let mut output = Vec::new();
         let (mut pat, mut pmt) = self.tables();
-        let (mut video, mut audio) = (PesPacketizer::new(VIDEO), PesPacketizer::new(AUDIO));
+        let (mut video, mut audio) = (PesPacketizer::new(self.pids.0), PesPacketizer::new(self.pids.1));
         for at in 0..self.frames {
-            let time = Timestamp::new(self.start_90khz + at * FRAME_90KHZ);
+            let time = Timestamp::new(self.start_90khz + at * self.step_90khz);
             if at.is_multiple_of(self.tables) {
                 for table in [&mut pat, &mut pmt] {
                     table.reset();
@@ -63,9 +83,9 @@ impl Shape {
             output.extend_from_slice(&packet);
             if self.gop > 0 {
                 let is_key = at.is_multiple_of(self.gop);
-                let start: &[u8] = if is_key { &[0, 0, 0, 1, 0x67] } else { &[0, 0, 0, 1, 0x41] };
+                let start = if is_key { self.key_start() } else { vec![0, 0, 0, 1, 0x41] };
                 let times = PtsDts::new(time.wrapping_add((2 * FRAME_90KHZ).into())).with_dts(time);
-                video.set_frame(frame(STREAM_ID_VIDEO, times, start, at, self.size, is_key && self.flagged));
+                video.set_frame(frame(STREAM_ID_VIDEO, times, &start, at, self.size, is_key && self.flagged));
                 append(&mut output, |packet| video.next(packet));
             }
             let times = PtsDts::new(time.wrapping_add(FRAME_90KHZ.into()));
@@ -75,24 +95,35 @@ impl Shape {
         output
     }
 
+    /// A message that is no recovery point, a parameter set.
+    fn key_start(&self) -> Vec<u8> {
+        let message = |bytes: usize| {
+            let head = [0, 0, 1, 6, 5].into_iter();
+            let length = std::iter::repeat_n(0xff, bytes / 255).chain([u8::try_from(bytes % 255).unwrap()]);
+            head.chain(length).chain(std::iter::repeat_n(0x50, bytes)).chain([0x80])
+        };
+        let messages = (self.preamble > 0).then(|| message(self.preamble)).into_iter().flatten();
+        messages.chain([0, 0, 0, 1, 0x67]).collect()
+    }
+
     fn tables(&self) -> (PsiPacketizer, PsiPacketizer) {
         let stream = |stream_type, elementary_pid| PmtStream {
             stream_type,
             elementary_pid,
             stream_descriptors: Vec::new(),
         };
-        let video = (self.gop > 0).then(|| stream(0x1b, VIDEO));
-        let pcr_pid = if self.gop > 0 { VIDEO } else { AUDIO };
-        let streams = video.into_iter().chain([stream(0x0f, AUDIO)]).collect();
+        let video = (self.gop > 0).then(|| stream(0x1b, self.pids.0));
+        let pcr_pid = if self.gop > 0 { self.pids.0 } else { self.pids.1 };
+        let streams = video.into_iter().chain([stream(0x0f, self.pids.1)]).collect();
         let mut pat = PsiPacketizer::new(0);
-        let programs = vec![PatProgram { program_number: 1, pid: 0x1000 }];
+        let programs = vec![PatProgram { program_number: self.program, pid: 0x1000 | self.program }];
         pat.set_sections(PatBuilder::build(PatConfig { transport_stream_id: 1, version: 0, programs }));
-        let mut pmt = PsiPacketizer::new(0x1000);
+        let mut pmt = PsiPacketizer::new(0x1000 | self.program);
         let program_descriptors = Vec::new();
         pmt.set_sections(PmtBuilder::build(PmtConfig {
-            program_number: 1,
+            program_number: self.program,
             pcr_pid,
-            version: 0,
+            version: self.version,
             program_descriptors,
             streams,
         }));
