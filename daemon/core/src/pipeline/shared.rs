@@ -268,7 +268,9 @@ impl Shared {
         }
         let bounds = **self.bounds.load();
         set.renditions.iter().for_each(|rendition| rendition.window.resize(bounds));
-        self.renditions.store(Some(set.clone()));
+        if let Some(before) = self.renditions.swap(Some(set.clone())) {
+            before.renditions.iter().for_each(|rendition| rendition.window.retire());
+        }
     }
 
     /// Keeps the numbers ahead of what was given out.
