@@ -18,6 +18,7 @@ mod keyframe;
 mod parts;
 mod probe;
 mod profile;
+pub mod program;
 mod reader;
 mod rebase;
 mod segmenter;

@@ -1,0 +1,315 @@
+//! Joins what comes in order of time to one time line: waits at each splice for a place to start, and goes on from
+//! there as if nothing had been.
+
+use std::collections::VecDeque;
+
+use libmpegts::pes::{PesHeaderMut, PtsDts, Timestamp};
+use libmpegts::ts::{PACKET_SIZE, TsPacketMut, TsPacketRef};
+
+use super::Tally;
+use super::catalog::{Catalog, Kind};
+use super::input::{Item, Queued, Unit};
+use super::output::{Chunk, Output, clock_of, pcr};
+use super::round::{Line, Round};
+use super::routes::Routes;
+use crate::media::ts::clock::distance_90khz;
+
+/// Where the time line begins: times before it are never needed, not even for a clock that is ahead.
+const FIRST_90KHZ: i64 = 10 * 90_000;
+/// The longest wait for a place to start.
+const LONGEST_WAIT_90KHZ: i64 = 5 * 90_000;
+/// What is kept of other streams while the main one has no start.
+const HELD_PACKETS: usize = 40_000;
+/// The tables come at least this often.
+const TABLES_90KHZ: i64 = 8_500;
+/// So long the source's clock may be silent.
+const CLOCK_90KHZ: i64 = 18_000;
+/// A stream without places to start is joined so often, and an audio-only one.
+const JOIN_90KHZ: i64 = 90_000;
+
+/// See the module.
+pub(super) struct Splicer {
+    catalogs: Vec<Option<Catalog>>,
+    routes: Routes,
+    output: Output,
+    line: Line,
+    era: Option<u64>,
+    phase: Phase,
+    /// From one start of the main stream to the next.
+    gop_90khz: Option<i64>,
+    started_90khz: i64,
+    tabled_90khz: i64,
+    tally: Tally,
+}
+
+enum Phase {
+    Waiting(Waiting),
+    Running {
+        round: Round,
+        /// Whether decoding did not begin with a start, and none came since.
+        blind: bool,
+    },
+}
+
+#[derive(Default)]
+struct Waiting {
+    since: Option<Timestamp>,
+    /// The source's clock.
+    clock: Option<u64>,
+    held: VecDeque<(usize, [u8; PACKET_SIZE], Option<Unit>)>,
+}
+
+impl Splicer {
+    pub(super) fn new(inputs: usize) -> Self {
+        Self {
+            catalogs: vec![None; inputs],
+            routes: Routes::default(),
+            output: Output::new(FIRST_90KHZ),
+            line: Line::default(),
+            era: None,
+            phase: Phase::Waiting(Waiting::default()),
+            gop_90khz: None,
+            started_90khz: 0,
+            tabled_90khz: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Takes the next item of all inputs.
+    pub(super) fn take(&mut self, input: usize, queued: Queued, chunks: &mut Vec<Chunk>) {
+        if self.era != Some(queued.era) {
+            self.era = Some(queued.era);
+            self.catalogs.fill(None);
+            self.wait();
+        }
+        match queued.item {
+            Item::Catalog(catalog) => self.announce(input, *catalog),
+            Item::Packet { bytes, unit } => self.packet(input, bytes, unit, chunks),
+        }
+    }
+
+    /// Other inputs from now on; what comes out goes on.
+    pub(super) fn change(&mut self, inputs: usize) {
+        self.catalogs = vec![None; inputs];
+        self.era = None;
+        self.wait();
+    }
+
+    /// Gives out what is pending.
+    pub(super) fn flush(&mut self, chunks: &mut Vec<Chunk>) {
+        self.output.cut(chunks);
+    }
+
+    fn wait(&mut self) {
+        self.routes.stop();
+        self.phase = Phase::Waiting(Waiting::default());
+    }
+
+    fn announce(&mut self, input: usize, catalog: Catalog) {
+        let Some(known) = self.catalogs.get_mut(input) else { return };
+        *known = Some(catalog);
+        let before = self.routes.main().cloned();
+        self.routes = Routes::new(&self.catalogs, &self.routes);
+        let same = |main: &super::routes::Route| {
+            before.as_ref().is_some_and(|before| before.from == main.from && before.input == main.input)
+        };
+        if let Phase::Running { .. } = self.phase {
+            if self.routes.main().is_some_and(same) {
+                self.tell();
+                self.output.tables();
+            } else {
+                self.wait();
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        if let Some(main) = self.routes.main() {
+            self.output.announce(main.to, self.routes.announced());
+        }
+    }
+
+    fn packet(
+        &mut self,
+        input: usize,
+        bytes: [u8; PACKET_SIZE],
+        unit: Option<Unit>,
+        chunks: &mut Vec<Chunk>,
+    ) {
+        let is_main = self.routes.is_main(input, TsPacketRef::from(&bytes).pid());
+        match (&mut self.phase, unit.filter(|_| is_main)) {
+            (Phase::Running { round, .. }, Some(unit)) if round.is_jump(unit.dts) => self.wait(),
+            _ => {}
+        }
+        if let Phase::Running { .. } = self.phase {
+            self.pass(input, bytes, unit, chunks);
+            return;
+        }
+        let is_clock = self.is_clock(input, &bytes);
+        let Phase::Waiting(waiting) = &mut self.phase else { return };
+        if let Some(clock) = clock_of(&bytes).filter(|_| is_clock) {
+            waiting.clock = Some(clock);
+        }
+        if !is_main {
+            if waiting.held.len() >= HELD_PACKETS {
+                waiting.held.pop_front();
+            }
+            waiting.held.push_back((input, bytes, unit));
+        } else if let Some(unit) = unit {
+            self.start_at(input, bytes, unit, chunks);
+        }
+    }
+
+    /// Whether the packet is on the PID that carries the clock of the main input.
+    fn is_clock(&self, input: usize, bytes: &[u8; PACKET_SIZE]) -> bool {
+        let pid = TsPacketRef::from(bytes).pid();
+        let main = self.routes.main().is_some_and(|main| main.input == input);
+        let catalog = self.catalogs.get(input).and_then(Option::as_ref);
+        main && catalog.is_some_and(|catalog| catalog.clock_pid == Some(pid))
+    }
+
+    /// An access unit of the main stream came while a start is waited for.
+    fn start_at(&mut self, input: usize, bytes: [u8; PACKET_SIZE], unit: Unit, chunks: &mut Vec<Chunk>) {
+        let longest = self.gop_90khz.map_or(LONGEST_WAIT_90KHZ, |gop| LONGEST_WAIT_90KHZ.min(2 * gop));
+        let Phase::Waiting(waiting) = &mut self.phase else { return };
+        let since = *waiting.since.get_or_insert(unit.dts);
+        let waited = distance_90khz(since, unit.dts);
+        if waited < 0 {
+            waiting.since = Some(unit.dts);
+        }
+        if !unit.is_start && waited < longest {
+            return;
+        }
+        let Waiting { clock, held, .. } = std::mem::take(waiting);
+        let Some(main) = self.routes.main().map(|main| main.to) else { return };
+        let is_splice = self.output.clock_pid().is_some();
+        let round = Round::begin(&mut self.line, (main, &unit), clock, self.output.clock_27mhz());
+        self.tally.splices += u64::from(is_splice);
+        self.tally.blind += u64::from(!unit.is_start);
+        self.tell();
+        self.output.cut(chunks);
+        self.output.move_clock(round.clock_27mhz());
+        self.output.start(chunks);
+        self.output.clock(is_splice);
+        (self.started_90khz, self.tabled_90khz) = (round.now_90khz(), round.now_90khz());
+        self.phase = Phase::Running { round, blind: !unit.is_start };
+        self.pass(input, bytes, Some(unit), chunks);
+        for (input, bytes, unit) in held {
+            self.pass(input, bytes, unit, chunks);
+        }
+    }
+
+    /// A packet within a round.
+    fn pass(
+        &mut self,
+        input: usize,
+        mut bytes: [u8; PACKET_SIZE],
+        unit: Option<Unit>,
+        chunks: &mut Vec<Chunk>,
+    ) {
+        let pid = TsPacketRef::from(&bytes).pid();
+        if let Some(unit) = unit {
+            if self.routes.is_main(input, pid) {
+                self.advance(unit, chunks);
+            }
+            self.place(input, pid, unit, &mut bytes);
+        } else {
+            self.begin_section(input, pid, &bytes);
+        }
+        let has_clock = self.take_clock(input, &bytes);
+        let route = self.routes.find(input, pid).filter(|route| route.passes).map(|route| route.to);
+        let carries = has_clock && route.is_some() && route == self.output.clock_pid();
+        if has_clock && !carries {
+            self.output.clock(false);
+        }
+        if let Some(to) = route {
+            let mut packet = TsPacketMut::from(&mut bytes);
+            if carries {
+                packet.set_pcr(pcr(self.output.clock_27mhz()));
+            } else {
+                packet.clear_pcr();
+            }
+            // a packet with nothing but another clock has nothing to say
+            if bytes[3] & 0x10 != 0 || carries {
+                self.output.packet(to, &bytes);
+            }
+        }
+        self.output.settle(chunks);
+    }
+
+    /// The main stream goes on: places to start, tables and clock go before it.
+    fn advance(&mut self, unit: Unit, chunks: &mut Vec<Chunk>) {
+        let is_video = self.routes.main().is_some_and(|main| main.from.kind == Kind::Video);
+        let Phase::Running { round, blind } = &mut self.phase else { return };
+        round.advance(unit.dts);
+        let now = round.now_90khz();
+        let since = now - self.started_90khz;
+        *blind &= !unit.is_start;
+        let is_start = if is_video && !*blind { unit.is_start } else { since >= JOIN_90KHZ };
+        if is_start && since > 0 {
+            if is_video && unit.is_start {
+                self.gop_90khz = Some(since);
+            }
+            (self.started_90khz, self.tabled_90khz) = (now, now);
+            self.output.start(chunks);
+        } else if now - self.tabled_90khz >= TABLES_90KHZ {
+            self.tabled_90khz = now;
+            self.output.tables();
+        }
+        if let Some(clock) = round.make_clock(CLOCK_90KHZ, self.output.clock_27mhz()) {
+            self.output.move_clock(clock);
+            self.output.clock(false);
+        }
+    }
+
+    /// Decides whether an access unit passes, and gives it its times.
+    fn place(&mut self, input: usize, pid: u16, unit: Unit, bytes: &mut [u8; PACKET_SIZE]) {
+        let is_main = self.routes.is_main(input, pid);
+        let Phase::Running { round, .. } = &self.phase else { return };
+        let Some(route) = self.routes.find_mut(input, pid) else { return };
+        let (pts, dts) = (round.place(unit.pts), round.place(unit.dts));
+        let is_due = self.line.marks.last(route.to).is_none_or(|last| dts >= last);
+        route.passes = is_due && (is_main || round.holds(&unit));
+        if !route.passes {
+            return;
+        }
+        self.line.marks.set(route.to, dts, pts);
+        let mut packet = TsPacketMut::from(bytes);
+        let payload = packet.payload_mut();
+        if let Some(mut header) = payload.and_then(|payload| PesHeaderMut::try_from(payload).ok()) {
+            let has_dts = unit.pts != unit.dts;
+            header.set_pts_dts(PtsDts { pts: stamp(pts), dts: has_dts.then(|| stamp(dts)) });
+        }
+    }
+
+    /// Sections, as of splice information, begin without a time.
+    fn begin_section(&mut self, input: usize, pid: u16, bytes: &[u8; PACKET_SIZE]) {
+        let packet = TsPacketRef::from(bytes);
+        if packet.is_payload_start()
+            && let Some(route) = self.routes.find_mut(input, pid)
+            && route.from.kind == Kind::Other
+        {
+            let begins_pes = packet.payload().is_some_and(|payload| payload.starts_with(&[0, 0, 1]));
+            route.passes |= !begins_pes;
+        }
+    }
+
+    /// Takes the source's clock into the output's; whether there is one to be sent.
+    fn take_clock(&mut self, input: usize, bytes: &[u8; PACKET_SIZE]) -> bool {
+        let Some(clock) = clock_of(bytes).filter(|_| self.is_clock(input, bytes)) else { return false };
+        let Phase::Running { round, .. } = &mut self.phase else { return false };
+        let Some(clock) = round.clock(clock, self.output.clock_27mhz()) else { return false };
+        self.output.move_clock(clock);
+        true
+    }
+}
+
+/// A time of the line as a header has it.
+fn stamp(time_90khz: i64) -> Timestamp {
+    const WRAP: i64 = 1 << 33;
+    Timestamp::new(time_90khz.rem_euclid(WRAP).unsigned_abs())
+}
