@@ -26,6 +26,7 @@ pub(super) struct WindowFamilies {
 pub(super) struct SinkFamilies {
     pub(super) viewers: IntGaugeVec,
     pub(super) bytes: IntCounterVec,
+    pub(super) skips: IntCounterVec,
     pub(super) waiting: IntGaugeVec,
     pub(super) renderings: IntCounterVec,
 }
@@ -128,6 +129,11 @@ impl SinkFamilies {
         Ok(Self {
             viewers: to.gauge("viewers", "Viewers now.", labels)?,
             bytes: to.counter("viewer_bytes_total", "Bytes handed to viewers' connections.", labels)?,
+            skips: to.counter(
+                "viewer_skips_total",
+                "Times that a viewer did not keep up and was moved on to the newest keyframe.",
+                labels,
+            )?,
             waiting: to.gauge("waiting_requests", "Requests that wait for what is to come.", labels)?,
             renderings: to.counter(
                 "playlist_renderings_total",

@@ -76,6 +76,7 @@ impl Metrics {
             &window.gaps,
             &window.discontinuities,
             &sink.bytes,
+            &sink.skips,
             &record.bytes,
             &sink.renderings,
             &stage.retries,
@@ -173,6 +174,7 @@ impl PipelineMetrics {
         SinkMetrics {
             viewers: self.families.sink.viewers.with_label_values(labels),
             bytes: self.families.sink.bytes.with_label_values(labels),
+            skips: self.families.sink.skips.with_label_values(labels),
             waiting: self.families.sink.waiting.with_label_values(labels),
             renderings: self.families.sink.renderings.with_label_values(labels),
         }
@@ -253,6 +255,8 @@ pub struct SinkMetrics {
     pub viewers: IntGauge,
     /// Bytes sent.
     pub bytes: IntCounter,
+    /// Viewers moved on.
+    pub skips: IntCounter,
     /// Requests that wait for what is to come.
     pub waiting: IntGauge,
     /// Media playlists that were rendered.

@@ -6,6 +6,7 @@ mod fleet;
 mod following;
 mod intake;
 mod opening;
+pub mod program;
 mod pushing;
 #[cfg(test)]
 mod resuming_tests;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::program::{Broadcast, Broadcasting};
 use super::{Around, Bounds, Opening, RenditionSpec, State, Status, Viewers, Window};
 use crate::event::Events;
 use crate::fault::Fault;
@@ -98,6 +99,7 @@ pub struct Shared {
     last_fault: ArcSwapOption<(Timestamp, Fault)>,
     media: watch::Sender<Instant>,
     viewers: ArcSwap<BTreeMap<Arc<str>, Arc<Viewers>>>,
+    broadcast: super::program::Place,
 }
 
 impl Shared {
@@ -123,7 +125,19 @@ impl Shared {
             last_fault: ArcSwapOption::empty(),
             media: watch::Sender::new(Instant::now()),
             viewers: ArcSwap::default(),
+            broadcast: super::program::Place::default(),
         }
+    }
+
+    /// A hold on the broadcast of the program, which lags what comes by `behind`. It runs while someone holds it. Call
+    /// it within a runtime.
+    pub fn broadcast(self: &Arc<Self>, behind: Duration) -> Broadcasting {
+        self.broadcast.hold(self, behind)
+    }
+
+    /// The broadcast of the program, where one runs.
+    pub fn on_air(&self) -> Option<Arc<Broadcast>> {
+        self.broadcast.find()
     }
 
     /// The renditions; none before a source went live.

@@ -12,7 +12,6 @@ pub(super) struct Later {
 pub(super) const LATER: Later = Later {
     names: &[
         "access",
-        "behind",
         "channels",
         "cluster",
         "engines",
@@ -31,7 +30,7 @@ pub(super) const LATER: Later = Later {
     kinds: &[
         ("source", &["acestream", "directory", "udp"]),
         ("buffer", &["catalog", "disk", "jetstream"]),
-        ("sink", &["library", "mpegts", "record"]),
+        ("sink", &["library", "record"]),
     ],
 };
 

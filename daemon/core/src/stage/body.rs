@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -13,15 +13,51 @@ use prometheus::IntCounter;
 /// holds, alive until all but the last of it is sent.
 const LARGEST_FRAME: usize = 1024 * 1024;
 
-/// A finite body of shared chunks. What it holds (permits, counts) is let go when it is dropped.
+/// What a stream without end does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flow {
+    /// It goes on with this.
+    Data(Bytes),
+    /// It ends in peace.
+    End,
+    /// It ends because the viewer does not keep up.
+    Cut,
+}
+
+/// A body without end: one viewer's way through something that goes on. Asking for more says that the connection took
+/// what was given before.
+pub trait Endless: Send + Sync {
+    /// What comes next. Shared bytes, never copied; nothing is allocated for them.
+    fn poll_flow(&mut self, context: &mut Context<'_>) -> Poll<Flow>;
+}
+
+/// A body of shared chunks, or one without end. What it holds (permits, counts) is let go when it is dropped.
 #[derive(Default)]
 pub struct Body {
     /// The chunk that is being sent: most bodies have no other, and need no list.
     front: Bytes,
-    chunks: VecDeque<Bytes>,
+    rest: Rest,
     left: u64,
     sent_bytes: Option<IntCounter>,
     held: Vec<Box<dyn Send + Sync>>,
+}
+
+/// What comes behind the front. A stream without end adds nothing to the size of other bodies.
+enum Rest {
+    Chunks(VecDeque<Bytes>),
+    Endless(Box<Stream>),
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self::Chunks(VecDeque::new())
+    }
+}
+
+struct Stream {
+    flow: Box<dyn Endless>,
+    /// Counts that it was cut.
+    cuts: Option<IntCounter>,
 }
 
 impl Body {
@@ -36,7 +72,25 @@ impl Body {
         let front = chunks.next().unwrap_or_default();
         let chunks: VecDeque<Bytes> = chunks.collect();
         let left = front.len() as u64 + chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
-        Self { front, chunks, left, ..Self::default() }
+        Self { front, rest: Rest::Chunks(chunks), left, ..Self::default() }
+    }
+
+    /// Whatever `endless` gives.
+    pub fn endless(endless: impl Endless + 'static) -> Self {
+        let stream = Stream { flow: Box::new(endless), cuts: None };
+        Self { rest: Rest::Endless(Box::new(stream)), ..Self::default() }
+    }
+
+    /// Whether it has no end of its own.
+    pub fn is_endless(&self) -> bool {
+        matches!(self.rest, Rest::Endless(_))
+    }
+
+    /// Counts when a viewer of a stream without end is cut off.
+    pub fn count_cuts(&mut self, cuts: &IntCounter) {
+        if let Rest::Endless(stream) = &mut self.rest {
+            stream.cuts = Some(cuts.clone());
+        }
     }
 
     /// Counts every byte that the connection takes.
@@ -53,7 +107,7 @@ impl Body {
         self
     }
 
-    /// How many bytes are left to send.
+    /// How many bytes are left to send; 0 for a stream without end.
     pub fn len_bytes(&self) -> u64 {
         self.left
     }
@@ -71,15 +125,28 @@ impl http_body::Body for Body {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Rest::Endless(stream) = &mut self.rest {
+            let flow = ready!(stream.flow.poll_flow(context));
+            if let Flow::Data(bytes) = flow {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if let (Flow::Cut, Some(cuts)) = (&flow, &stream.cuts) {
+                cuts.inc();
+            }
+            self.rest = Rest::default(); // behind its end it is a body without bytes
+            return Poll::Ready(None);
+        }
         if self.front.is_empty() {
             return Poll::Ready(None);
         }
         let take = self.front.len().min(LARGEST_FRAME);
         let chunk = self.front.split_to(take);
         if self.front.is_empty() {
-            self.front = self.chunks.pop_front().unwrap_or_default();
+            let Rest::Chunks(chunks) = &mut self.rest else { return Poll::Ready(None) };
+            let next = chunks.pop_front();
+            self.front = next.unwrap_or_default();
         }
         self.left -= chunk.len() as u64;
         if let Some(sent) = &self.sent_bytes {
@@ -89,10 +156,10 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.front.is_empty()
+        !self.is_endless() && self.front.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        if self.is_endless() { SizeHint::new() } else { SizeHint::with_exact(self.left) }
     }
 }

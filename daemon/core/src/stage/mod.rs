@@ -10,7 +10,7 @@ mod serving;
 mod spec;
 mod states;
 
-pub use body::Body;
+pub use body::{Body, Endless, Flow};
 pub use exchange::{Answer, ByteRange, Class, Deadlines, Exchange, Freshness, Provenance, Upstream};
 pub use frames::Frames;
 pub use kind::{BufferKind, Doc, Entry, Goods, Kinds, LayerKind, Place, SinkKind, SourceKind};

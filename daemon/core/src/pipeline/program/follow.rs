@@ -1,0 +1,296 @@
+//! The task behind a broadcast: takes the windows in as they grow, and releases the program in real time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Broadcast;
+use super::pace::Pace;
+use crate::fault::Fault;
+use crate::media::ts::program::{Chunk, Program};
+use crate::media::{Part, Role, Segment};
+use crate::pipeline::{Rendition, RenditionSet, Shared, Window};
+
+/// So long nothing may come before readers are told.
+const IDLE: Duration = Duration::from_millis(500);
+/// How often the audience is swept.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How much is taken in between two looks at the clock: well under half a millisecond of work.
+const SLICE_BYTES: usize = 348 * 188;
+/// What waits for its release, at most; the window keeps the rest.
+const WAITING_BYTES: usize = 64 * 1024 * 1024;
+
+/// Follows a pipeline until it is gone.
+pub(super) async fn follow(shared: Weak<Shared>, broadcast: Arc<Broadcast>) {
+    let Some(mut arrivals) = shared.upgrade().map(|shared| shared.arrivals()) else { return };
+    let mut relay = Relay::new(broadcast);
+    loop {
+        let now = Instant::now();
+        {
+            let Some(shared) = shared.upgrade() else { return };
+            relay.choose(&shared);
+        }
+        relay.take_in().await;
+        let wake = relay.release(now);
+        tokio::select! {
+            changed = arrivals.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep_until(wake) => {}
+        }
+    }
+}
+
+struct Relay {
+    broadcast: Arc<Broadcast>,
+    program: Program,
+    set: Option<Arc<RenditionSet>>,
+    cursors: Vec<Cursor>,
+    /// Chunks that wait for their time.
+    waiting: VecDeque<Chunk>,
+    waiting_bytes: usize,
+    made: Vec<Chunk>,
+    pace: Pace,
+    /// The clock at the end of what was taken in.
+    edge_90khz: i64,
+    /// The longest step by which the edge moves: a segment where the source is not paced in parts.
+    step_90khz: i64,
+    published: Instant,
+    swept: Instant,
+    ended: bool,
+}
+
+/// How far one window was taken in.
+struct Cursor {
+    window: Arc<Window>,
+    /// None before the first segment.
+    next: Option<u64>,
+    parts: usize,
+}
+
+impl Relay {
+    fn new(broadcast: Arc<Broadcast>) -> Self {
+        let now = Instant::now();
+        Self {
+            broadcast,
+            program: Program::new(&[], 0),
+            set: None,
+            cursors: Vec::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            made: Vec::new(),
+            pace: Pace::default(),
+            edge_90khz: 0,
+            step_90khz: 0,
+            published: now,
+            swept: now,
+            ended: false,
+        }
+    }
+
+    /// Takes up the renditions that are served now.
+    fn choose(&mut self, shared: &Shared) {
+        let Some(set) = shared.renditions() else { return };
+        if self.set.as_ref().is_some_and(|own| Arc::ptr_eq(own, &set)) {
+            return;
+        }
+        let chosen = chosen(&set);
+        let same = chosen.len() == self.cursors.len()
+            && chosen.iter().zip(&self.cursors).all(|(one, cursor)| Arc::ptr_eq(&one.window, &cursor.window));
+        if !same {
+            let languages: Vec<_> = chosen.iter().map(|rendition| language(rendition)).collect();
+            let patience = ticks(2 * set.target_duration() + Duration::from_secs(1));
+            self.program.change(&languages, patience, &mut self.made);
+            let cursor = |one: &Arc<Rendition>| Cursor { window: one.window.clone(), next: None, parts: 0 };
+            self.cursors = chosen.iter().map(cursor).collect();
+            self.keep_made();
+        }
+        self.step_90khz = if set.part_target.is_some() { 0 } else { ticks(set.target_duration()) };
+        self.set = Some(set);
+    }
+
+    /// Takes in what came since the last time.
+    async fn take_in(&mut self) {
+        let history =
+            ticks(2 * self.broadcast.behind()) + 2 * self.step_90khz + ticks(Duration::from_secs(2));
+        for at in 0..self.cursors.len() {
+            while self.waiting_bytes < WAITING_BYTES
+                && let Some((segment, parts, is_closed)) = self.cursors[at].next_segment(history)
+            {
+                let taken = self.cursors[at].parts;
+                self.cursors[at].went(&segment, parts, is_closed);
+                if is_closed && self.step_90khz > 0 {
+                    self.step_90khz = self.step_90khz.max(ticks(segment.media.duration));
+                }
+                let outcome = self.take_segment(at, &segment, taken..parts).await;
+                if outcome.is_err() || self.broadcast.refusal().is_some() {
+                    self.broadcast.refuse(outcome.err());
+                }
+            }
+        }
+        let is_over = |cursor: &Cursor| cursor.window.snapshot().ended && cursor.is_through();
+        let ended = !self.cursors.is_empty() && self.cursors.iter().all(is_over);
+        if ended && !self.ended {
+            self.program.flush(&mut self.made);
+            self.keep_made();
+        }
+        self.ended = ended;
+    }
+
+    async fn take_segment(
+        &mut self,
+        at: usize,
+        segment: &Segment,
+        parts: std::ops::Range<usize>,
+    ) -> Result<(), Fault> {
+        let (era, media) = (segment.discontinuity_sequence, &segment.media);
+        if media.gap {
+            self.program.skip(at, era, ticks(media.duration), &mut self.made);
+        }
+        for (number, Part { bytes, .. }) in media.parts.iter().enumerate().take(parts.end).skip(parts.start) {
+            // packed audio is cut into frames from its head on: it comes whole
+            let is_ts = media.container == crate::media::Container::TransportStream;
+            let slice_bytes = if is_ts { SLICE_BYTES } else { bytes.len().max(1) };
+            for (slice, bytes) in bytes.chunks(slice_bytes).enumerate() {
+                let starts = number == 0 && slice == 0;
+                self.program.push(at, (era, starts), &media.container, bytes, &mut self.made)?;
+                self.keep_made();
+                tokio::task::yield_now().await;
+            }
+        }
+        self.keep_made();
+        Ok(())
+    }
+
+    fn keep_made(&mut self) {
+        for chunk in self.made.drain(..) {
+            self.edge_90khz = chunk.clock_90khz;
+            self.waiting_bytes += chunk.bytes.len();
+            self.waiting.push_back(chunk);
+        }
+    }
+
+    /// Releases what is due; gives the time of the next look.
+    fn release(&mut self, now: Instant) -> Instant {
+        let lag = ticks(self.broadcast.behind());
+        if let Some(front) = self.waiting.front() {
+            let wanted = self.edge_90khz - lag - self.step_90khz;
+            if self.broadcast.ring.next() == 0 {
+                // what a window holds already comes in bursts, and goes in at once
+                if self.pace.due_90khz(now).is_none_or(|due| due < wanted) {
+                    self.pace.begin(now, wanted);
+                }
+            } else if !self.pace.runs() {
+                self.pace.begin(now, wanted.min(front.clock_90khz)); // a pause never skips anything
+            }
+        }
+        self.pace.watch(now, self.edge_90khz, lag);
+        let due = self.pace.due_90khz(now).unwrap_or(i64::MIN);
+        while let Some(chunk) = self.waiting.pop_front_if(|chunk| chunk.clock_90khz <= due) {
+            self.waiting_bytes -= chunk.bytes.len();
+            self.broadcast.ring.publish(chunk);
+            self.published = now;
+        }
+        if self.waiting.is_empty() {
+            self.pause(due);
+        }
+        if now.duration_since(self.published) >= IDLE {
+            self.broadcast.ring.idle();
+            self.published = now;
+        }
+        if now.duration_since(self.swept) >= SWEEP {
+            self.broadcast.audience.sweep(&self.broadcast.ring, now.duration_since(self.swept));
+            self.swept = now;
+        }
+        let next = self.waiting.front().and_then(|chunk| self.pace.when(chunk.clock_90khz));
+        next.unwrap_or(now + IDLE).min(self.published + IDLE)
+    }
+
+    /// Nothing waits. Behind the end of a stream its viewers are let go; else the clock stands still once what
+    /// follows is late.
+    fn pause(&mut self, due_90khz: i64) {
+        if self.ended && self.pace.runs() {
+            self.broadcast.ring.close();
+            self.pace.pause();
+        } else if due_90khz > self.edge_90khz + ticks(Duration::from_millis(250)) {
+            self.pace.pause();
+        }
+    }
+}
+
+impl Cursor {
+    /// The next segment with something new in it, how many of its parts there are, and whether it is closed. The
+    /// first one is so old that `history` lies between it and the edge.
+    fn next_segment(&mut self, history_90khz: i64) -> Option<(Arc<Segment>, usize, bool)> {
+        let snapshot = self.window.snapshot();
+        if self.next.is_none() {
+            let mut left = history_90khz;
+            let closed = snapshot.segments.iter().rev();
+            let enough = closed.take_while(|segment| {
+                let is_needed = left > 0;
+                left -= ticks(segment.media.duration);
+                is_needed
+            });
+            let first = enough.last().or(snapshot.open.as_ref())?;
+            self.next = Some(first.sequence);
+        }
+        let oldest = snapshot.segments.first().or(snapshot.open.as_ref())?.sequence;
+        if self.next.is_none_or(|next| next < oldest) {
+            (self.next, self.parts) = (Some(oldest), 0); // the window overtook: a hole that the splicer sees
+        }
+        let next = self.next?;
+        if let Some(closed) = snapshot.find(next) {
+            return Some((closed.clone(), closed.media.parts.len(), true));
+        }
+        let open = snapshot.open.as_ref().filter(|open| open.sequence == next)?;
+        (open.media.parts.len() > self.parts).then(|| (open.clone(), open.media.parts.len(), false))
+    }
+
+    fn went(&mut self, segment: &Segment, parts: usize, is_closed: bool) {
+        self.parts = if is_closed { 0 } else { parts };
+        self.next = Some(segment.sequence + u64::from(is_closed));
+    }
+
+    /// Whether everything that is there was taken in.
+    fn is_through(&self) -> bool {
+        let snapshot = self.window.snapshot();
+        let last = snapshot.open.as_ref().or(snapshot.segments.last());
+        last.is_none_or(|last| self.next.is_some_and(|next| next > last.sequence))
+    }
+}
+
+/// The renditions that make the program: the variant of the highest bandwidth, and the audio of its group, that which
+/// plays by default first.
+pub(super) fn chosen(set: &RenditionSet) -> Vec<Arc<Rendition>> {
+    let bandwidth = |rendition: &&Arc<Rendition>| match rendition.spec.role {
+        Role::Variant { bandwidth_bps, .. } => Some(bandwidth_bps),
+        Role::Alternative { .. } => None,
+    };
+    let variants = set.renditions.iter().rev().filter(|one| bandwidth(one).is_some());
+    let Some(best) = variants.max_by_key(bandwidth) else { return Vec::new() };
+    let mut chosen = vec![best.clone()];
+    if let Role::Variant { audio: Some(own), .. } = &best.spec.role {
+        let is_ours = |rendition: &&Arc<Rendition>| match &rendition.spec.role {
+            Role::Alternative { media_type, group, .. } => media_type == "AUDIO" && group == own,
+            Role::Variant { .. } => false,
+        };
+        let mut audio: Vec<_> = set.renditions.iter().filter(is_ours).cloned().collect();
+        audio.sort_by_key(|rendition| attribute(rendition, "DEFAULT") != Some("YES"));
+        chosen.extend(audio);
+    }
+    chosen
+}
+
+fn language(rendition: &Rendition) -> Option<String> {
+    attribute(rendition, "LANGUAGE").map(str::to_owned)
+}
+
+fn attribute<'a>(rendition: &'a Rendition, name: &str) -> Option<&'a str> {
+    let Role::Alternative { attributes, .. } = &rendition.spec.role else { return None };
+    attributes.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+}
+
+/// A duration in ticks of 90 kHz.
+fn ticks(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros() * 9 / 100).unwrap_or(i64::MAX)
+}
