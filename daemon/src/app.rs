@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tower::util::BoxCloneSyncService;
 
-use crate::api::view::{Check, ConfigView, Outcome, PipelineView, ReloadView};
+use crate::api::view::{AudienceView, Check, ConfigView, Outcome, PipelineView, ReloadView};
 use crate::api::{self, Admin, Control, EventLog};
 use crate::child::Processes;
 use crate::client::{Client, ClientLimits, Policy, system_tls};
@@ -211,6 +211,10 @@ fn announce_pipelines(reloader: &Reloader, of_interest: impl Fn(&str) -> bool) {
     for pipeline in reloader.plan().enabled().filter(|pipeline| of_interest(&pipeline.name)) {
         for sink in &pipeline.sinks {
             let Some(path) = sink.spec.form().path() else { continue };
+            if sink.spec.kind() != "hls" {
+                tracing::info!(pipeline = %pipeline.name, url = format!("{base}{path}"), "serving");
+                continue;
+            }
             let (page, url) = (format!("{base}{path}/"), format!("{base}{path}/index.m3u8"));
             tracing::info!(pipeline = %pipeline.name, page, url, "serving");
         }
@@ -271,6 +275,10 @@ impl Control for Daemon {
 
     fn pipeline(&self, name: &str) -> Option<PipelineView> {
         self.board.pipeline(name)
+    }
+
+    fn audience(&self, name: &str) -> Option<AudienceView> {
+        self.board.audience(name)
     }
 
     fn config(&self) -> ConfigView {

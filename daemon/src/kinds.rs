@@ -17,6 +17,6 @@ pub(crate) const KINDS: Kinds = Kinds {
         source::pipeline::PIPELINE,
     ],
     buffers: BUFFERS,
-    sinks: &[sink::hls::HLS, sink::record::RECORD],
+    sinks: &[sink::hls::HLS, sink::mpegts::MPEGTS, sink::record::RECORD],
     layers: LAYERS,
 };

@@ -15,6 +15,7 @@ mod mpegts;
 mod objects;
 mod pipelines;
 mod players;
+mod program;
 mod record;
 mod relay;
 mod reload;

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 pub(crate) use events::EventLog;
 pub(crate) use server::{Admin, Parts};
 
-use view::{Check, ConfigView, PipelineView, ReloadView};
+use view::{AudienceView, Check, ConfigView, PipelineView, ReloadView};
 
 /// What the API asks of the daemon.
 pub(crate) trait Control: Send + Sync + 'static {
@@ -22,6 +22,9 @@ pub(crate) trait Control: Send + Sync + 'static {
 
     /// One of them.
     fn pipeline(&self, name: &str) -> Option<PipelineView>;
+
+    /// The viewers of its transport streams; none where there is no such pipeline.
+    fn audience(&self, name: &str) -> Option<AudienceView>;
 
     /// How the configuration stands.
     fn config(&self) -> ConfigView;

@@ -103,7 +103,11 @@ async fn pipelines(State(app): Shared) -> Response {
 }
 
 async fn pipeline(State(app): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
-    match app.parts.control.pipeline(&name) {
+    let control = &app.parts.control;
+    if let Some(view) = control.pipeline(&name) {
+        return Ok(Json(view).into_response());
+    }
+    match name.strip_suffix("/viewers").and_then(|name| control.audience(name)) {
         Some(view) => Ok(Json(view).into_response()),
         None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no pipeline {name:?}"))),
     }

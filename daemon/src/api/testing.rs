@@ -10,7 +10,8 @@ use prometheus::Registry;
 use sluice_core::event::Events;
 
 use super::view::{
-    ChangeView, Check, ConfigView, Outcome, PipelineView, ProblemView, ReloadView, RenditionView, SinkView,
+    AudienceView, ChangeView, Check, ConfigView, Outcome, PipelineView, ProblemView, ReloadView,
+    RenditionView, SinkView,
 };
 use super::{Admin, Control, EventLog, Parts};
 
@@ -52,6 +53,10 @@ impl Control for Scripted {
     fn pipeline(&self, name: &str) -> Option<PipelineView> {
         assert_ne!(name, "panic", "on purpose");
         self.pipelines().into_iter().find(|pipeline| pipeline.name == name)
+    }
+
+    fn audience(&self, name: &str) -> Option<AudienceView> {
+        self.pipeline(name).map(|_| AudienceView::default())
     }
 
     fn config(&self) -> ConfigView {

@@ -34,13 +34,16 @@ pub(super) enum Eviction {
     StreamLag,
     /// A head, or the first bytes, did not arrive in time.
     SlowHead,
+    /// A stream without end overtook the viewer again and again.
+    Overrun,
     /// It took something within each write limit, and too little over a longer span.
     SlowRead,
 }
 
 impl Eviction {
     /// Every reason, so that counters stand at zero from the start.
-    pub(super) const ALL: [Self; 4] = [Self::WriteDeadline, Self::StreamLag, Self::SlowHead, Self::SlowRead];
+    pub(super) const ALL: [Self; 5] =
+        [Self::WriteDeadline, Self::StreamLag, Self::SlowHead, Self::Overrun, Self::SlowRead];
 
     /// The label.
     pub(super) fn word(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Eviction {
             Self::WriteDeadline => "write_deadline",
             Self::StreamLag => "stream_lag",
             Self::SlowHead => "slow_head",
+            Self::Overrun => "overrun",
             Self::SlowRead => "slow_read",
         }
     }
@@ -260,6 +264,13 @@ impl Activity {
 
 /// A request under way, its body included.
 pub(super) struct InFlight(Arc<Activity>);
+
+impl InFlight {
+    /// Whether the connection is told to come to its end.
+    pub(super) fn is_to_finish(&self) -> bool {
+        self.0.order.load(Ordering::Acquire) != Order::Continue as u8
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {

@@ -88,12 +88,10 @@ impl EdgeMetrics {
         .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
         let durations = HistogramVec::new(options, &["route", "code"])?;
         registry.register(Box::new(durations.clone()))?;
-        let routes = Arc::new(RouteFamily { durations, alive: Mutex::default() });
-        Ok(Self {
-            connections: Arc::new(ConnectionMetrics::new(registry)?),
-            unmatched: routes.clone().route(UNMATCHED),
-            routes,
-        })
+        let connections = Arc::new(ConnectionMetrics::new(registry)?);
+        let overruns = connections.evictions[Eviction::Overrun as usize].clone();
+        let routes = Arc::new(RouteFamily { durations, overruns, alive: Mutex::default() });
+        Ok(Self { connections, unmatched: routes.clone().route(UNMATCHED), routes })
     }
 
     /// What the route of this configured path counts: the same as long as someone holds it.
@@ -104,6 +102,7 @@ impl EdgeMetrics {
 
 struct RouteFamily {
     durations: HistogramVec,
+    overruns: IntCounter,
     alive: Mutex<HashMap<Arc<str>, Weak<RouteMetrics>>>,
 }
 
@@ -116,6 +115,7 @@ impl RouteFamily {
         let path: Arc<str> = path.into();
         let metrics = Arc::new(RouteMetrics {
             by_class: CLASSES.map(|class| self.durations.with_label_values(&[&*path, class])),
+            overruns: self.overruns.clone(),
             path: path.clone(),
             family: self.clone(),
         });
@@ -131,6 +131,7 @@ impl RouteFamily {
 /// What one route counts. Its series go with the last holder.
 pub(crate) struct RouteMetrics {
     by_class: [Histogram; CLASSES.len()],
+    overruns: IntCounter,
     path: Arc<str>,
     family: Arc<RouteFamily>,
 }
@@ -139,6 +140,11 @@ impl RouteMetrics {
     /// The configured path.
     pub(super) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Counts viewers of streams without end who were cut off because they did not keep up.
+    pub(super) fn overruns(&self) -> &IntCounter {
+        &self.overruns
     }
 
     pub(super) fn observe(&self, status: StatusCode, duration: Duration) {

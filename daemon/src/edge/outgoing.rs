@@ -18,18 +18,25 @@ pub(crate) struct Outgoing<B> {
     body: B,
     rest: Bytes,
     frame_bytes: usize,
-    _request: InFlight,
+    /// Whether the body has no end of its own: it ends between two chunks when the connection is to finish.
+    endless: bool,
+    request: InFlight,
 }
 
-impl<B> Outgoing<B> {
+impl<B: Body> Outgoing<B> {
     /// For HTTP/1.1: chunks go as they are.
     pub(super) fn whole(body: B, request: InFlight) -> Self {
-        Self { body, rest: Bytes::new(), frame_bytes: usize::MAX, _request: request }
+        Self::new(body, request, usize::MAX)
     }
 
     /// For HTTP/2.
     pub(super) fn framed(body: B, request: InFlight) -> Self {
-        Self { body, rest: Bytes::new(), frame_bytes: FRAME_BYTES, _request: request }
+        Self::new(body, request, FRAME_BYTES)
+    }
+
+    fn new(body: B, request: InFlight, frame_bytes: usize) -> Self {
+        let endless = body.size_hint().upper().is_none();
+        Self { body, rest: Bytes::new(), frame_bytes, endless, request }
     }
 
     fn cut(&mut self, mut bytes: Bytes) -> Frame<Bytes> {
@@ -48,6 +55,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Outgoing<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self.endless && self.rest.is_empty() && self.request.is_to_finish() {
+            note_frame(false);
+            return Poll::Ready(None);
+        }
         if self.frame_bytes == usize::MAX {
             return Pin::new(&mut self.body).poll_frame(context);
         }

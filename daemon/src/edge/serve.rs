@@ -138,6 +138,7 @@ struct Answering<F> {
 impl<F, B> Future for Answering<F>
 where
     F: Future<Output = Response<B>> + Unpin,
+    B: http_body::Body,
 {
     type Output = Result<Response<Outgoing<B>>, Infallible>;
 

@@ -194,6 +194,9 @@ impl Future for Answer {
         };
         std::mem::take(&mut self.sharing).tell(response.headers_mut());
         let duration = self.began.elapsed();
+        if response.body().is_endless() {
+            response.body_mut().count_cuts(self.asked.metrics().overruns());
+        }
         self.asked.metrics().observe(response.status(), duration);
         self.log(&response, duration);
         Poll::Ready(response)

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use sluice_core::pipeline::{Fleet, Pushed, Shared};
 
-use crate::api::view::{Check, ConfigView, PipelineView, PushView};
+use crate::api::view::{AudienceView, Check, ConfigView, PipelineView, PushView};
 
 /// A pipeline that runs.
 struct Posted {
@@ -46,6 +46,11 @@ impl Board {
     /// The pipeline of this name.
     pub(crate) fn pipeline(&self, name: &str) -> Option<PipelineView> {
         self.pipelines.load().get(name).map(Posted::view)
+    }
+
+    /// The viewers of a pipeline's transport streams.
+    pub(crate) fn audience(&self, name: &str) -> Option<AudienceView> {
+        self.pipelines.load().get(name).map(|posted| AudienceView::of(&posted.shared))
     }
 
     /// Viewers of a pipeline, over all its sinks.

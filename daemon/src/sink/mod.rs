@@ -1,4 +1,5 @@
 //! Sink kinds: where media goes.
 
 pub(crate) mod hls;
+pub(crate) mod mpegts;
 pub(crate) mod record;

@@ -79,7 +79,7 @@ fn decode(node: &Node<'_>) -> Option<Box<dyn SinkSpec>> {
 }
 
 /// Whether requests can be told apart by this path as it is written, without percent-encoding.
-fn is_mount(path: &str) -> bool {
+pub(super) fn is_mount(path: &str) -> bool {
     let plain = |segment: &str| {
         !segment.is_empty()
             && segment != "."
