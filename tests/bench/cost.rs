@@ -127,7 +127,7 @@ pub(crate) async fn relaying(effort: Effort, report: &mut Report) {
 }
 
 /// The share of a core that a process takes over `span`, once the rush of its start is over.
-async fn processor_time(id: u32, span: Duration) -> f64 {
+pub(super) async fn processor_time(id: u32, span: Duration) -> f64 {
     tokio::time::sleep(Duration::from_secs(4)).await;
     let used = || {
         let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();

@@ -69,6 +69,12 @@ impl Report {
         self.row(what, &[&own.shown(shown.0, shown.1), "", "", &wanted], own.median() <= most);
     }
 
+    /// Adds a row that must reach a number of its own.
+    pub(crate) fn reaches(&mut self, what: &str, own: &Figure, least: f64, unit: &str) {
+        let wanted = format!("at least {least:.0} {unit}");
+        self.row(what, &[&own.shown(1.0, unit), "", "", &wanted], own.median() >= least);
+    }
+
     /// The table in Markdown.
     pub(crate) fn table(&self) -> String {
         let head = "| figure | sluice | peer | ratio | bar | |\n|---|---|---|---|---|---|\n";
