@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sluice_core::event::Events;
 use sluice_core::metrics::Metrics;
-use sluice_core::pipeline::{Around, Fleet, Origins};
+use sluice_core::pipeline::{Around, Directory, Fleet, Origins};
 use sluice_core::plan::{Plan, Settled};
 use sluice_core::stage::{SourceSpec, Upstream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,6 +19,7 @@ use tower::util::BoxCloneSyncService;
 
 use crate::api::view::{Check, ConfigView, Outcome, PipelineView, ReloadView};
 use crate::api::{self, Admin, Control, EventLog};
+use crate::child::Processes;
 use crate::client::{Client, ClientLimits, Policy, system_tls};
 use crate::edge::{Edge, EdgeMetrics, Routes, Workers};
 use crate::ledger::NumberFiles;
@@ -67,12 +68,13 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
     let edge_metrics = Arc::new(EdgeMetrics::new(&registry)?);
     let routes = Arc::new(ArcSwap::from_pointee(Routes::default()));
     let edge = Edge::new(crate::reload::settings(&plan.server), routes.clone(), &edge_metrics, workers);
+    let processes = Arc::new(Processes::new());
     let fleet = Fleet::new(
         Arc::new(Metrics::new(registry.clone())?),
         events.clone(),
         Arc::new(NumberFiles::open(state_dir.path())?),
         Arc::new(Http { tls: system_tls()? }),
-        Around::default(),
+        Around { pipelines: Directory::default(), children: processes.clone() },
     );
     let mut reloader = Reloader::new(Parts {
         dir: dir.to_owned(),
@@ -104,6 +106,7 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
         admin.listener.drain(drain.min(std::time::Duration::from_secs(1))).await;
     })
     .await?;
+    processes.gone().await;
     tracing::info!("stopped");
     Ok(())
 }

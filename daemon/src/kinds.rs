@@ -9,8 +9,14 @@ use crate::{sink, source};
 
 /// Every kind.
 pub(crate) const KINDS: Kinds = Kinds {
-    sources: &[source::hls::HLS, source::file::FILE],
+    sources: &[
+        source::hls::HLS,
+        source::file::FILE,
+        source::mpegts::MPEGTS,
+        source::exec::EXEC,
+        source::pipeline::PIPELINE,
+    ],
     buffers: BUFFERS,
-    sinks: &[sink::hls::HLS],
+    sinks: &[sink::hls::HLS, sink::record::RECORD],
     layers: LAYERS,
 };

@@ -2,6 +2,7 @@
 
 mod api;
 mod app;
+mod child;
 mod cli;
 mod client;
 mod edge;

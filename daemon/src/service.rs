@@ -82,6 +82,7 @@ mod tests {
             last_fault: None,
             target_duration_seconds: None,
             renditions: Vec::new(),
+            pushing: Vec::new(),
             sinks: vec![sink],
         }
     }

@@ -84,6 +84,8 @@ pub enum FaultKind {
     BadRequest(Arc<str>),
     /// A file that cannot be read.
     File(Arc<str>),
+    /// A socket of ours that cannot be opened or read, with the reason.
+    Socket(Arc<str>),
     /// No room is left where something is to be written.
     Full,
     /// Something cannot be written, with the reason.
@@ -125,6 +127,7 @@ impl FaultKind {
             Self::Method => "method",
             Self::BadRequest(_) => "bad_request",
             Self::File(_) => "file",
+            Self::Socket(_) => "socket",
             Self::Full => "full",
             Self::Write(_) => "write",
             Self::Stopped => "stopped",
@@ -161,6 +164,7 @@ impl FaultKind {
         "method",
         "bad_request",
         "file",
+        "socket",
         "full",
         "write",
         "stopped",
@@ -195,7 +199,7 @@ impl fmt::Display for FaultKind {
             Self::NotFound => f.write_str("not found"),
             Self::Method => f.write_str("this method is not answered here"),
             Self::BadRequest(why) => write!(f, "bad request: {why}"),
-            Self::File(why) => write!(f, "{why}"),
+            Self::File(why) | Self::Socket(why) => write!(f, "{why}"),
             Self::Full => f.write_str("no room is left on the device"),
             Self::Write(why) => write!(f, "cannot be written: {why}"),
             Self::Stopped => f.write_str("stopped"),
@@ -270,7 +274,7 @@ impl Fault {
             K::Ended | K::Exit(_) | K::Pipeline(_) => Blame::Upstream,
             K::NotFound | K::Method | K::BadRequest(_) => Blame::Viewer,
             K::BreakerOpen | K::RateLimited | K::Busy | K::Starting => Blame::Us,
-            K::File(_) | K::Full | K::Write(_) | K::Stopped | K::Internal(_) => Blame::Us,
+            K::File(_) | K::Socket(_) | K::Full | K::Write(_) | K::Stopped | K::Internal(_) => Blame::Us,
         }
     }
 
@@ -298,7 +302,9 @@ impl Fault {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             K::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            K::File(_) | K::Full | K::Write(_) | K::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            K::File(_) | K::Socket(_) | K::Full | K::Write(_) | K::Internal(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             _ => StatusCode::BAD_GATEWAY,
         }
     }

@@ -43,6 +43,7 @@ impl Control for Scripted {
             last_fault: None,
             target_duration_seconds: Some(6),
             renditions,
+            pushing: Vec::new(),
             sinks: vec![SinkView { name, path, viewers: 7, bytes: 5 }],
         }]
     }

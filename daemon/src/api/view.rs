@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sluice_core::conf::{Problem, Severity};
-use sluice_core::pipeline::{Rendition, Shared};
+use sluice_core::pipeline::{Pushed, Rendition, Shared};
 
 /// A pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub(crate) struct PipelineView {
     pub(crate) renditions: Vec<RenditionView>,
     /// Where it is served.
     pub(crate) sinks: Vec<SinkView>,
+    /// What its sinks that push are doing.
+    #[serde(default)]
+    pub(crate) pushing: Vec<PushView>,
 }
 
 /// A fault.
@@ -69,6 +72,49 @@ pub(crate) struct SinkView {
     pub(crate) bytes: u64,
 }
 
+/// A sink that pushes, as a recorder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PushView {
+    /// Its name within the pipeline, as metrics have it.
+    pub(crate) name: String,
+    /// What it writes to.
+    pub(crate) target: String,
+    /// waiting, running, paused, failed or stopped.
+    pub(crate) state: String,
+    /// Why; empty while it runs.
+    pub(crate) reason: String,
+    /// Since when.
+    pub(crate) since: Timestamp,
+    /// The object that is being written.
+    pub(crate) current: Option<String>,
+    /// The bytes of all that is kept.
+    pub(crate) bytes: u64,
+    /// The finished objects that are kept.
+    pub(crate) objects: u64,
+    /// When the oldest of all began.
+    pub(crate) oldest: Option<Timestamp>,
+    /// Seconds of media that were lost since it started.
+    pub(crate) lost_seconds: f64,
+}
+
+impl From<&Pushed> for PushView {
+    fn from(pushed: &Pushed) -> Self {
+        let status = pushed.status.borrow().clone();
+        Self {
+            name: pushed.stage.to_string(),
+            target: pushed.target.clone(),
+            state: status.state.word().to_owned(),
+            reason: status.reason,
+            since: status.since,
+            current: status.current,
+            bytes: status.bytes,
+            objects: status.objects,
+            oldest: status.oldest,
+            lost_seconds: status.lost_seconds,
+        }
+    }
+}
+
 impl PipelineView {
     /// What `shared` knows. `source` feeds it; `sinks` are names with paths.
     pub(crate) fn of<'a>(
@@ -99,6 +145,7 @@ impl PipelineView {
             target_duration_seconds: set.as_ref().map(|set| set.target_duration().as_secs()),
             renditions,
             sinks: sinks.collect(),
+            pushing: Vec::new(),
         }
     }
 

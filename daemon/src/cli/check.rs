@@ -1,5 +1,6 @@
 //! `sluice check`: every problem of a configuration, and the files that it needs and that are missing.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -56,13 +57,30 @@ fn missing(plan: &Plan) -> Vec<Missing> {
     need("the server", plan.server.files());
     for pipeline in plan.enabled() {
         let by = format!("pipeline `{}`", pipeline.name);
-        pipeline.sources.iter().for_each(|source| need(&by, source.spec.files()));
+        for source in &pipeline.sources {
+            need(&by, source.spec.files());
+            let programs = source.spec.programs().into_iter().filter(|name| !is_program(name));
+            need(&by, programs.map(|name| (name.into(), "program")).collect());
+        }
         need(&by, pipeline.buffer.spec.files());
         pipeline.sinks.iter().for_each(|sink| need(&by, sink.spec.files()));
     }
-    let gone = needed.into_iter().filter(|(_, path, _)| !path.is_file());
+    let gone = needed.into_iter().filter(|(_, path, what)| *what == "program" || !path.is_file());
     gone.map(|(needed_by, path, what)| Missing { what, path: path.display().to_string(), needed_by })
         .collect()
+}
+
+/// Whether a path, or a name in `PATH`, is a file that may be run.
+fn is_program(name: &str) -> bool {
+    let may_run = |path: &Path| {
+        let permissions = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+        permissions.is_some_and(|file| file.permissions().mode() & 0o111 != 0)
+    };
+    if name.contains('/') {
+        return may_run(Path::new(name));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| may_run(&directory.join(name)))
 }
 
 /// A directory without a file is most often another one than was meant.
@@ -184,6 +202,23 @@ mod tests {
         });
         assert_eq!(value["problems"][0], expected);
         assert_eq!((&value["ok"], &value["files"]), (&false.into(), &1.into()));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let text = |program: &str| {
+            format!(
+                "pipeline \"a\" {{\n    source \"exec\" \"{program}\"\n    sink \"hls\" path=\"/a\"\n}}\n"
+            )
+        };
+        for program in ["no-such-program-7", "/nowhere/ffmpeg", "/etc/passwd"] {
+            let found: Vec<String> =
+                missing(&settled(&text(program)).good.plan).iter().map(ToString::to_string).collect();
+            assert_eq!(found, [format!("the program {program} of pipeline `a` is missing")]);
+        }
+        for program in ["sh", "/bin/sh"] {
+            assert!(missing(&settled(&text(program)).good.plan).is_empty());
+        }
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use sluice_core::pipeline::{Fleet, Shared};
+use sluice_core::pipeline::{Fleet, Pushed, Shared};
 
-use crate::api::view::{Check, ConfigView, PipelineView};
+use crate::api::view::{Check, ConfigView, PipelineView, PushView};
 
 /// A pipeline that runs.
 struct Posted {
@@ -15,6 +15,7 @@ struct Posted {
     source: Option<String>,
     /// Stage and path of each sink.
     sinks: Vec<(Arc<str>, String)>,
+    pushed: Vec<Pushed>,
 }
 
 /// The board.
@@ -89,7 +90,15 @@ impl Board {
                 pipeline.plan().sources.first().map(|source| format!("source 1 {}", source.spec.kind()));
             let sinks =
                 pipeline.mounts().iter().map(|mount| (mount.stage.clone(), mount.path.clone())).collect();
-            (name.clone(), Posted { shared: pipeline.shared().clone(), source, sinks })
+            (
+                name.clone(),
+                Posted {
+                    shared: pipeline.shared().clone(),
+                    source,
+                    sinks,
+                    pushed: pipeline.pushed().collect(),
+                },
+            )
         });
         self.pipelines.store(Arc::new(posted.collect()));
     }
@@ -102,6 +111,7 @@ impl Board {
 impl Posted {
     fn view(&self) -> PipelineView {
         let sinks = self.sinks.iter().map(|(stage, path)| (&**stage, path.as_str()));
-        PipelineView::of(&self.shared, self.source.clone(), sinks)
+        let pushing = self.pushed.iter().map(PushView::from).collect();
+        PipelineView { pushing, ..PipelineView::of(&self.shared, self.source.clone(), sinks) }
     }
 }

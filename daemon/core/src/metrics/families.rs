@@ -1,6 +1,8 @@
 //! The families with their names, help and labels.
 
-use prometheus::{Error, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    CounterVec, Error, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
 
 pub(super) struct SourceFamilies {
     pub(super) active: IntGaugeVec,
@@ -24,6 +26,13 @@ pub(super) struct WindowFamilies {
 pub(super) struct SinkFamilies {
     pub(super) viewers: IntGaugeVec,
     pub(super) bytes: IntCounterVec,
+}
+
+pub(super) struct RecordFamilies {
+    pub(super) bytes: IntCounterVec,
+    pub(super) files: IntGaugeVec,
+    pub(super) paused: IntGaugeVec,
+    pub(super) lost_seconds: CounterVec,
 }
 
 pub(super) struct StageFamilies {
@@ -117,6 +126,21 @@ impl SinkFamilies {
         Ok(Self {
             viewers: to.gauge("viewers", "Viewers now.", labels)?,
             bytes: to.counter("viewer_bytes_total", "Bytes handed to viewers' connections.", labels)?,
+        })
+    }
+}
+
+impl RecordFamilies {
+    pub(super) fn new(to: &Registering<'_>) -> Result<Self, Error> {
+        let labels = &["pipeline", "sink"];
+        let lost = "Playing time that went by while nothing could be written.";
+        let lost_seconds = CounterVec::new(Opts::new("sluice_record_lost_seconds_total", lost), labels)?;
+        to.0.register(Box::new(lost_seconds.clone()))?;
+        Ok(Self {
+            bytes: to.counter("record_bytes_total", "Media bytes written.", labels)?,
+            files: to.gauge("record_files", "Finished files that are kept.", labels)?,
+            paused: to.gauge("record_paused", "1 while nothing can be written.", labels)?,
+            lost_seconds,
         })
     }
 }

@@ -10,7 +10,7 @@ use prometheus::core::Collector;
 use prometheus::{Error, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use crate::fault::FaultKind;
-use families::{Registering, SinkFamilies, SourceFamilies, StageFamilies, WindowFamilies};
+use families::{RecordFamilies, Registering, SinkFamilies, SourceFamilies, StageFamilies, WindowFamilies};
 
 /// Every family that belongs to a pipeline. All carry the label `pipeline`.
 pub struct Metrics {
@@ -19,6 +19,7 @@ pub struct Metrics {
     source: SourceFamilies,
     window: WindowFamilies,
     sink: SinkFamilies,
+    record: RecordFamilies,
     stage: StageFamilies,
 }
 
@@ -37,6 +38,7 @@ impl Metrics {
             source: SourceFamilies::new(&to)?,
             window: WindowFamilies::new(&to)?,
             sink: SinkFamilies::new(&to)?,
+            record: RecordFamilies::new(&to)?,
             stage: StageFamilies::new(&to)?,
             registry,
         })
@@ -54,8 +56,17 @@ impl Metrics {
 
     fn forget(&self, pipeline: &str) {
         let (source, window, sink, stage) = (&self.source, &self.window, &self.sink, &self.stage);
-        let gauges =
-            [&self.state, &source.active, &window.bytes, &window.held, &sink.viewers, &stage.breaker_state];
+        let record = &self.record;
+        let gauges = [
+            &self.state,
+            &source.active,
+            &window.bytes,
+            &window.held,
+            &sink.viewers,
+            &record.files,
+            &record.paused,
+            &stage.breaker_state,
+        ];
         let counters = [
             &source.bytes,
             &source.faults,
@@ -64,6 +75,7 @@ impl Metrics {
             &window.gaps,
             &window.discontinuities,
             &sink.bytes,
+            &record.bytes,
             &stage.retries,
             &stage.rate_limited,
             &stage.concurrency_limited,
@@ -81,6 +93,9 @@ impl Metrics {
         floats
             .iter()
             .for_each(|family| remove_series(*family, pipeline, |labels| family.remove_label_values(labels)));
+        remove_series(&record.lost_seconds, pipeline, |labels| {
+            record.lost_seconds.remove_label_values(labels)
+        });
         remove_series(&source.segment_fetch, pipeline, |labels| {
             source.segment_fetch.remove_label_values(labels)
         });
@@ -159,6 +174,17 @@ impl PipelineMetrics {
         }
     }
 
+    /// The counters of a sink that records.
+    pub fn record(&self, sink: &str) -> RecordMetrics {
+        let labels = &[&*self.name, sink];
+        RecordMetrics {
+            bytes: self.families.record.bytes.with_label_values(labels),
+            files: self.families.record.files.with_label_values(labels),
+            paused: self.families.record.paused.with_label_values(labels),
+            lost_seconds: self.families.record.lost_seconds.with_label_values(labels),
+        }
+    }
+
     /// The counters of the layers on a stage. Only those that a layer touches get a series.
     pub fn stage(self: &Arc<Self>, stage: &Arc<str>) -> StageMetrics {
         StageMetrics { pipeline: self.clone(), stage: stage.clone() }
@@ -223,6 +249,19 @@ pub struct SinkMetrics {
     pub viewers: IntGauge,
     /// Bytes sent.
     pub bytes: IntCounter,
+}
+
+/// What a sink that records counts.
+#[derive(Clone)]
+pub struct RecordMetrics {
+    /// Media bytes written.
+    pub bytes: IntCounter,
+    /// Finished files.
+    pub files: IntGauge,
+    /// 1 while nothing can be written.
+    pub paused: IntGauge,
+    /// Playing time that was not written.
+    pub lost_seconds: prometheus::Counter,
 }
 
 /// What the layers of one stage count.

@@ -25,6 +25,16 @@ impl Taken {
         None
     }
 
+    /// Whether a pipeline has this name.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// The names of all pipelines.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(String::as_str)
+    }
+
     /// Takes what a sink writes to.
     pub(super) fn target(&mut self, target: &str, place: Place) -> Option<Problem> {
         if let Some(first) = self.targets.get(target) {

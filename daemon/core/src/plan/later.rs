@@ -29,7 +29,7 @@ pub(super) const LATER: Later = Later {
         "query",
     ],
     kinds: &[
-        ("source", &["acestream", "directory", "exec", "mpegts", "pipeline", "udp"]),
+        ("source", &["acestream", "directory", "udp"]),
         ("buffer", &["catalog", "disk", "jetstream"]),
         ("sink", &["library", "mpegts", "record"]),
     ],

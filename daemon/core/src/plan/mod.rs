@@ -6,6 +6,7 @@
 mod compliance;
 mod conflict;
 mod diff;
+mod follow;
 mod later;
 mod model;
 mod pipeline;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::conflict::Taken;
+use super::follow::Followers;
 use super::stage::{self, Staged};
 use super::template::{Template, Templates};
 use super::{PipelinePlan, StagePlan};
@@ -18,6 +19,7 @@ pub(super) struct Surroundings<'r, 'a> {
     pub(super) kinds: &'r Kinds,
     pub(super) templates: &'r mut Templates<'a>,
     pub(super) taken: &'r mut Taken,
+    pub(super) followers: &'r mut Followers,
     /// Whether a file is missing from what was read, so that a template may be missing for this reason alone.
     pub(super) partial: bool,
 }
@@ -41,7 +43,10 @@ pub(super) fn pipeline(node: &Node<'_>, around: &mut Surroundings<'_, '_>) -> Op
     let variables = variables(node, name.as_deref(), template)?;
     let scope = Scope { variables: &variables, ..node.scope() };
     let stages = gather(node, scope, template);
-    let stages = read_stages(node, &stages, around.kinds)?;
+    let mut stages = read_stages(node, &stages, around.kinds)?;
+    if let (Some(name), Some((followed, place))) = (&name, stages.source.follows.take()) {
+        around.followers.add(name, followed, place);
+    }
     let enabled = enabled.unwrap_or(true);
     for (sink, path) in stages.sinks.iter().filter(|_| enabled) {
         let problem = match sink.plan.spec.form() {

@@ -1,6 +1,7 @@
 //! From texts to a plan.
 
 use super::conflict::Taken;
+use super::follow::Followers;
 use super::later::LATER;
 use super::pipeline::{Surroundings, pipeline};
 use super::template::Templates;
@@ -46,13 +47,20 @@ fn merge(
     }
     let mut templates = Templates::default();
     of("template").for_each(|node| templates.add(node));
-    let mut taken = Taken::default();
-    let mut around = Surroundings { kinds, templates: &mut templates, taken: &mut taken, partial };
+    let (mut taken, mut followers) = (Taken::default(), Followers::default());
+    let mut around = Surroundings {
+        kinds,
+        templates: &mut templates,
+        taken: &mut taken,
+        followers: &mut followers,
+        partial,
+    };
     for node in of("pipeline") {
         if let Some(read) = pipeline(node, &mut around) {
             plan.pipelines.insert(read.name.clone(), read);
         }
     }
+    followers.problems(&taken, partial).into_iter().for_each(|problem| problems.add(problem));
     templates.unused().for_each(|problem| problems.add(problem));
     plan
 }

@@ -15,17 +15,23 @@ pub(super) struct Staged<S: ?Sized> {
     pub(super) plan: StagePlan<S>,
     pub(super) goods: Goods,
     pub(super) kind: Marked,
+    /// The pipeline that it follows, and where that is named.
+    pub(super) follows: Option<(String, Marked)>,
 }
 
 /// Reads a `source` node.
 pub(super) fn source(node: &Node<'_>, kinds: &Kinds) -> Option<Staged<dyn SourceSpec>> {
     let kind: &SourceKind = find(node, kinds.sources, |kind| &kind.doc)?;
-    let layers = layers(node, kinds, |layer| match kind.exchanges {
+    let spec = (kind.decode)(node);
+    // a kind may ask an origin at some addresses and not at others
+    let exchanges = kind.exchanges && spec.as_ref().is_none_or(|spec| spec.asks_origin());
+    let layers = layers(node, kinds, |layer| match exchanges {
         true => (layer.meaning)(Place::Source),
         false => Err("this source asks nothing of an origin"),
     });
-    let spec = (kind.decode)(node);
-    staged(node, spec, layers, kind.gives)
+    let follows = spec.as_ref().and_then(|spec| spec.follows().map(str::to_owned));
+    let follows = follows.map(|name| (name, node.place_of_argument(1, "")));
+    staged(node, spec, layers, kind.gives).map(|staged| Staged { follows, ..staged })
 }
 
 /// Reads a `buffer` node.
@@ -52,7 +58,7 @@ fn staged<S: ?Sized>(
     goods: Goods,
 ) -> Option<Staged<S>> {
     let plan = StagePlan { spec: Arc::from(spec?), layers };
-    Some(Staged { plan, goods, kind: node.place_of_argument(0, "") })
+    Some(Staged { plan, goods, kind: node.place_of_argument(0, ""), follows: None })
 }
 
 /// The kind that the node's first argument names.

@@ -26,6 +26,11 @@ pub trait Configured: Any + Debug + Send + Sync {
     fn files(&self) -> Vec<(PathBuf, &'static str)> {
         Vec::new()
     }
+
+    /// Programs that must exist, as paths or names in `PATH`: named by `check` when missing.
+    fn programs(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A configured stage or layer behind a trait object: it can be compared.
@@ -54,6 +59,17 @@ pub trait SourceSpec: Spec {
 
     /// The URL that the operator wrote, whose host may resolve anywhere; none where nothing is asked of an origin.
     fn operator_url(&self) -> Option<&Url> {
+        None
+    }
+
+    /// Whether it asks an origin by exchanges as it is configured, so that layers on it have an effect. Only for kinds
+    /// of which some do.
+    fn asks_origin(&self) -> bool {
+        true
+    }
+
+    /// The pipeline whose window it follows.
+    fn follows(&self) -> Option<&str> {
         None
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -35,6 +35,21 @@ enum Content {
     Zeroes(u64),
     /// Zeroes without end or length.
     Endless,
+    /// Bytes at a rate, without a length.
+    Paced(Bytes, u32, After),
+}
+
+/// What follows the last byte of a paced body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// The end of the body.
+    End,
+    /// The end of the connection, in mid-body.
+    Cut,
+    /// Nothing, on an open connection.
+    Silence,
+    /// A byte twice a second.
+    Trickle,
 }
 
 impl Answer {
@@ -71,6 +86,13 @@ impl Answer {
     /// Bytes without end, and no word of their length.
     pub fn endless() -> Self {
         Self { content: Content::Endless, ..Self::status(200) }
+    }
+
+    /// A body of no declared length that comes at so many bytes a second, in steps of 50 ms, and what follows it.
+    pub fn paced(body: impl Into<Bytes>, bytes_per_second: u32, after: After) -> Self {
+        let answer =
+            Self { content: Content::Paced(body.into(), bytes_per_second, after), ..Self::status(200) };
+        answer.header("Content-Type", "video/mp2t")
     }
 
     /// The same with a header.
@@ -130,7 +152,7 @@ impl Content {
             Self::Whole(bytes) => Some(bytes.len() as u64),
             Self::Stalled(_, declared) | Self::Truncated(_, declared) => Some(*declared as u64),
             Self::Zeroes(bytes) => Some(*bytes),
-            Self::Endless => None,
+            Self::Endless | Self::Paced(..) => None,
         }
     }
 
@@ -154,6 +176,32 @@ impl Content {
             })
             .boxed(),
             Self::Endless => stream::repeat_with(move || frame(zeroes.clone())).boxed(),
+            Self::Paced(bytes, rate, after) => paced(&bytes, rate).chain(followed(after)).boxed(),
         }
+    }
+}
+
+fn paced(bytes: &Bytes, bytes_per_second: u32) -> impl Stream<Item = io::Result<Frame<Bytes>>> + use<> {
+    const STEPS: usize = 20;
+    let step = usize::try_from(bytes_per_second).unwrap() / STEPS;
+    let steps: Vec<Bytes> = bytes.chunks(step).map(|chunk| bytes.slice_ref(chunk)).collect();
+    let began = tokio::time::Instant::now();
+    stream::iter(steps.into_iter().zip(0_u32..)).then(move |(chunk, at)| async move {
+        tokio::time::sleep_until(began + Duration::from_secs(1) / 20 * at).await;
+        Ok(Frame::data(chunk))
+    })
+}
+
+fn followed(after: After) -> BoxStream<'static, io::Result<Frame<Bytes>>> {
+    match after {
+        After::End => stream::empty().boxed(),
+        After::Cut => stream::once(async { Err(io::Error::other("as the test asks")) }).boxed(),
+        After::Silence => stream::pending().boxed(),
+        After::Trickle => stream::repeat_with(|| Frame::data(Bytes::from_static(&[0x47])))
+            .then(|byte| async {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                Ok(byte)
+            })
+            .boxed(),
     }
 }

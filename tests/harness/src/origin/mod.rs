@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use answer::Answer;
+pub use answer::{After, Answer};
 pub use live::{Live, Ticking, packets};
 
 /// A request as the origin got it.
