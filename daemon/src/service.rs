@@ -81,6 +81,7 @@ mod tests {
             source: None,
             last_fault: None,
             target_duration_seconds: None,
+            part_target_seconds: None,
             renditions: Vec::new(),
             pushing: Vec::new(),
             sinks: vec![sink],

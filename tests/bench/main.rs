@@ -1,6 +1,6 @@
 //! Measures the daemon beside its peers in one run: nginx with proxy_cache, and a bare hyper server and client.
 //!
-//! `SLUICE_FIGURES` names some of serving, saving, memory, relaying and segmenting instead of all. `SLUICE_ROUNDS` sets how often each figure is taken (7), `SLUICE_ROUND_SECONDS` how long a load lasts (3).
+//! `SLUICE_FIGURES` names some of serving, saving, memory, relaying, segmenting and blocking instead of all. `SLUICE_ROUNDS` sets how often each figure is taken (7), `SLUICE_ROUND_SECONDS` how long a load lasts (3).
 //! The table goes to the standard output and to `bench.md` in the target directory.
 #![expect(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
 )]
 
 mod bare;
+mod blocking;
 mod cost;
 mod load;
 mod report;
@@ -45,15 +46,18 @@ async fn measure() {
         Effort { rounds: number("SLUICE_ROUNDS", 7), seconds: number("SLUICE_ROUND_SECONDS", 3) as u64 };
     let mut report = Report::default();
     let wanted = std::env::var("SLUICE_FIGURES")
-        .unwrap_or_else(|_| "serving saving memory relaying segmenting".to_owned());
+        .unwrap_or_else(|_| "serving saving memory relaying segmenting blocking".to_owned());
     for figure in wanted.split_whitespace() {
         match figure {
+            "blocking" => blocking::measure(effort, &mut report).await,
             "serving" => serving::measure(effort, &mut report).await,
             "saving" => cost::saving(effort, &mut report).await,
             "memory" => cost::memory(effort, &mut report).await,
             "relaying" => cost::relaying(effort, &mut report).await,
             "segmenting" => segmenting::measure(effort, &mut report),
-            other => panic!("no figure is called {other}: serving, saving, memory, relaying, segmenting"),
+            other => {
+                panic!("no figure is called {other}: serving, saving, memory, relaying, segmenting, blocking")
+            }
         }
     }
     let table = report.table();

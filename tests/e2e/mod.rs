@@ -10,6 +10,7 @@ mod first_day;
 mod guard;
 mod ladder;
 mod layers;
+mod low_latency;
 mod mpegts;
 mod objects;
 mod pipelines;

@@ -42,6 +42,7 @@ impl Control for Scripted {
             source: Some("source 1 hls".to_owned()),
             last_fault: None,
             target_duration_seconds: Some(6),
+            part_target_seconds: None,
             renditions,
             pushing: Vec::new(),
             sinks: vec![SinkView { name, path, viewers: 7, bytes: 5 }],

@@ -22,6 +22,8 @@ pub(crate) struct PipelineView {
     pub(crate) last_fault: Option<FaultView>,
     /// The target duration of its playlists, in seconds.
     pub(crate) target_duration_seconds: Option<u64>,
+    /// The longest part of its segments, in seconds; none where the source is not paced in parts.
+    pub(crate) part_target_seconds: Option<f64>,
     /// Its windows.
     pub(crate) renditions: Vec<RenditionView>,
     /// Where it is served.
@@ -143,6 +145,10 @@ impl PipelineView {
                 message: fault.1.to_string(),
             }),
             target_duration_seconds: set.as_ref().map(|set| set.target_duration().as_secs()),
+            part_target_seconds: set
+                .as_ref()
+                .and_then(|set| set.part_target)
+                .map(|target| target.as_secs_f64()),
             renditions,
             sinks: sinks.collect(),
             pushing: Vec::new(),

@@ -1,4 +1,4 @@
-//! The rules of a media playlist that changes (RFC 8216, 6.2.1 and 6.2.2).
+//! The rules of a media playlist that changes (RFC 8216, 6.2.1 and 6.2.2; delta updates of the second edition, 6.2.5.1).
 
 use crate::line;
 use crate::playlist::{MediaPlaylist, Segment};
@@ -11,19 +11,75 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Every rule that this copy breaks, by itself or against the copies before.
+    /// Every rule that this copy breaks, by itself or against the copies before. A delta update is applied to the copy
+    /// before, and what comes out is looked at.
     pub fn observe(&mut self, text: &str) -> Vec<Violation> {
         let mut violations = check(text);
-        let playlist = MediaPlaylist::read(&line::read(text));
+        let mut playlist = MediaPlaylist::read(&line::read(text));
+        if playlist.skipped > 0 {
+            match apply(self.last.as_ref(), &playlist) {
+                Ok(whole) => playlist = whole,
+                Err(violation) => {
+                    violations.push(violation);
+                    return violations;
+                }
+            }
+        }
         if let Some(last) = &self.last {
             header(last, &playlist, &mut violations);
             head(last, &playlist, &mut violations);
             shared(last, &playlist, &mut violations);
             tail(last, &playlist, &mut violations);
+            parts(last, &playlist, &mut violations);
         }
         self.last = Some(playlist);
         violations
     }
+}
+
+/// Whether the delta update, applied to the whole playlist `before`, comes to `whole` (6.2.5.1).
+pub fn agree(before: &str, delta: &str, whole: &str) -> Vec<Violation> {
+    let [before, delta, whole] = [before, delta, whole].map(|text| MediaPlaylist::read(&line::read(text)));
+    let what = match apply(Some(&before), &delta) {
+        Err(violation) => return vec![violation],
+        Ok(applied) if plain(applied.clone()) == plain(whole.clone()) => return Vec::new(),
+        Ok(applied) => format!("the delta update comes to {applied:?}, and the whole playlist is {whole:?}"),
+    };
+    vec![Violation::new("bis 6.2.5.1", 0, what)]
+}
+
+/// The playlist without the numbers of its lines. The parts of a segment that only the copy before lists have left.
+fn plain(mut playlist: MediaPlaylist) -> MediaPlaylist {
+    playlist.segments.iter_mut().chain(&mut playlist.open).for_each(|segment| segment.line = 0);
+    playlist
+}
+
+/// The whole playlist that a delta update stands for. What applies to all segments behind a skipped one is carried on.
+fn apply(last: Option<&MediaPlaylist>, delta: &MediaPlaylist) -> Result<MediaPlaylist, Violation> {
+    let unknown = || Violation::new("bis 6.2.5.1", 0, "a delta update skips what was not listed before");
+    let mut whole = delta.clone();
+    whole.skipped = 0;
+    let Some(skipped) = usize::try_from(delta.skipped).ok().filter(|skipped| *skipped > 0) else {
+        return Ok(whole);
+    };
+    let last = last.ok_or_else(unknown)?;
+    let left = delta.media_sequence.checked_sub(last.media_sequence).ok_or_else(unknown)?;
+    let left = usize::try_from(left).map_err(|_| unknown())?;
+    let kept = last.segments.get(left..left.saturating_add(skipped)).ok_or_else(unknown)?;
+    // parts of what is skipped are too old to be listed
+    whole.segments = kept.iter().map(|segment| Segment { parts: Vec::new(), ..segment.clone() }).collect();
+    let (map, keys) = kept.last().map(|last| (last.map.clone(), last.keys.clone())).unwrap_or_default();
+    let carry = |segment: &Segment| {
+        let mut segment = segment.clone();
+        segment.map = segment.map.or_else(|| map.clone());
+        if segment.keys.is_empty() {
+            segment.keys = keys.clone();
+        }
+        segment
+    };
+    whole.segments.extend(delta.segments.iter().map(carry));
+    whole.open = delta.open.as_ref().map(carry);
+    Ok(whole)
 }
 
 fn header(last: &MediaPlaylist, now: &MediaPlaylist, violations: &mut Vec<Violation>) {
@@ -47,6 +103,9 @@ fn header(last: &MediaPlaylist, now: &MediaPlaylist, violations: &mut Vec<Violat
         let (before, after) = (last.discontinuity_sequence, now.discontinuity_sequence);
         broken("6.2.2", format!("the discontinuity sequence went from {before} back to {after}"));
     }
+    if last.part_target != now.part_target || last.control != now.control {
+        broken("bis 4.4.3", "EXT-X-PART-INF or EXT-X-SERVER-CONTROL changed".to_owned());
+    }
     if last.ended && !now.ended {
         broken("6.2.1", "EXT-X-ENDLIST went away".to_owned());
     }
@@ -57,7 +116,7 @@ fn head(last: &MediaPlaylist, now: &MediaPlaylist, violations: &mut Vec<Violatio
     if now.media_sequence > last.media_sequence && last.playlist_type.is_some() {
         violations.push(Violation::new("6.2.1", 0, "a segment left a playlist of a type that keeps them"));
     }
-    let beyond = last.media_sequence + last.segments.len() as u64;
+    let beyond = last.end();
     if now.media_sequence > beyond && !last.segments.is_empty() {
         let what = format!("segments {beyond} to {} were never listed", now.media_sequence - 1);
         violations.push(Violation::new("6.2.2", 0, what));
@@ -100,12 +159,66 @@ fn difference(before: &Segment, after: &Segment) -> Option<&'static str> {
 
 /// Segments leave at the head only; behind EXT-X-ENDLIST nothing comes.
 fn tail(last: &MediaPlaylist, now: &MediaPlaylist, violations: &mut Vec<Violation>) {
-    let end = |playlist: &MediaPlaylist| playlist.media_sequence + playlist.segments.len() as u64;
-    if end(now) < end(last) {
-        let what = format!("it ended at segment {} and now ends at {}", end(last), end(now));
+    if now.end() < last.end() {
+        let what = format!("it ended at segment {} and now ends at {}", last.end(), now.end());
         violations.push(Violation::new("6.2.1", 0, what));
     }
-    if last.ended && end(now) > end(last) {
+    if last.ended && now.end() > last.end() {
         violations.push(Violation::new("6.2.1", 0, "segments behind EXT-X-ENDLIST"));
     }
+}
+
+/// Parts are added behind those that are there; those of a closed segment stay as they are until they leave together. What
+/// was hinted at is what comes.
+fn parts(last: &MediaPlaylist, now: &MediaPlaylist, violations: &mut Vec<Violation>) {
+    let mut broken = |number: u64, what: &str| {
+        violations.push(Violation::new("bis 6.2.1", 0, format!("segment {number} {what}")));
+    };
+    let first = last.media_sequence.max(now.media_sequence);
+    for number in first..last.end() {
+        let (Some((before, _)), Some((after, _))) = (find(last, number), find(now, number)) else { continue };
+        if !after.parts.is_empty() && before.parts != after.parts {
+            broken(number, "changed its parts");
+        }
+    }
+    let growing = last.end();
+    let (before, after) = (last.open.as_ref(), find(now, growing));
+    let known = before.map_or(&[][..], |open| &open.parts);
+    let Some((after, is_closed)) = after else {
+        if before.is_some() && now.end() == growing {
+            broken(growing, "lost its parts");
+        }
+        return;
+    };
+    if is_closed && after.parts.is_empty() {
+        return; // old by now, or a source that delivers whole segments
+    }
+    if !after.parts.starts_with(known) {
+        broken(growing, "changed its parts");
+    }
+    if before.is_some_and(|before| before.program_date_time != after.program_date_time) {
+        broken(growing, "changed its program date-time");
+    }
+    if before.is_some_and(|before| before.map != after.map || before.discontinuities != after.discontinuities)
+    {
+        broken(growing, "changed its EXT-X-MAP or discontinuities");
+    }
+    if let Some((next, hint)) = after.parts.get(known.len()).zip(last.hint.as_ref())
+        && next.uri != *hint
+    {
+        violations.push(Violation::new(
+            "bis 6.2.6",
+            next.line,
+            format!("{} came, {hint} was hinted at", next.uri),
+        ));
+    }
+}
+
+/// The segment of this number, and whether it is closed.
+fn find(playlist: &MediaPlaylist, number: u64) -> Option<(&Segment, bool)> {
+    if number == playlist.end() {
+        return Some((playlist.open.as_ref()?, false));
+    }
+    let at = usize::try_from(number.checked_sub(playlist.media_sequence)?).ok()?;
+    Some((playlist.segments.get(at)?, true))
 }

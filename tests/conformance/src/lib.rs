@@ -1,11 +1,13 @@
-//! An independent checker of HLS playlists against the MUSTs of RFC 8216, for tests.
+//! An independent checker of HLS playlists against the MUSTs of RFC 8216 and, for low latency, of its second edition
+//! (draft-pantos-hls-rfc8216bis), for tests.
 //!
 //! [`check`] looks at one playlist of either kind, [`Follower`] at successive copies of one media playlist. Neither
 //! shares a line with the code that renders playlists: the line reader is in `line`, plain on purpose. Each
-//! violation names its rule by the section of the RFC.
+//! violation names its rule by the section of the RFC, `bis` before one of the second edition.
 
 mod follow;
 mod line;
+mod low_latency;
 mod media;
 mod multivariant;
 mod playlist;
@@ -13,12 +15,12 @@ mod syntax;
 
 use std::fmt;
 
-pub use follow::Follower;
+pub use follow::{Follower, agree};
 
 /// A rule that is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The section of RFC 8216 that has the rule, as `4.3.3.1`.
+    /// The section of RFC 8216 that has the rule, as `4.3.3.1` or `bis 4.4.4.9`.
     pub rule: &'static str,
     /// The line from 1; 0 where a line is missing.
     pub line: usize,
@@ -54,5 +56,7 @@ pub fn check(text: &str) -> Vec<Violation> {
     violations
 }
 
+#[cfg(test)]
+mod low_latency_tests;
 #[cfg(test)]
 mod tests;

@@ -58,6 +58,11 @@ pub(crate) fn attributes(list: &str) -> Result<Vec<(&str, &str)>, String> {
     if attributes.is_empty() { Err("no attributes".to_owned()) } else { Ok(attributes) }
 }
 
+/// The value of one attribute as written; none where the list cannot be read.
+pub(crate) fn attribute<'a>(list: &'a str, wanted: &str) -> Option<&'a str> {
+    attributes(list).ok()?.into_iter().find(|(name, _)| *name == wanted).map(|(_, value)| value)
+}
+
 /// A quoted string without its quotes.
 pub(crate) fn quoted(value: &str) -> Option<&str> {
     value.strip_prefix('"')?.strip_suffix('"')

@@ -1,8 +1,8 @@
 //! The rules of a media playlist (RFC 8216, 4.3.2 and 4.3.3; the versions of section 7).
 
-use crate::Violation;
 use crate::line::{self, Line};
 use crate::playlist::{MediaPlaylist, Segment};
+use crate::{Violation, low_latency};
 
 /// Tags that only a media playlist has.
 pub(crate) const TAGS: &[&str] = &[
@@ -19,6 +19,12 @@ pub(crate) const TAGS: &[&str] = &[
     "#EXT-X-MAP",
     "#EXT-X-PROGRAM-DATE-TIME",
     "#EXT-X-GAP",
+    "#EXT-X-PART-INF",
+    "#EXT-X-SERVER-CONTROL",
+    "#EXT-X-PART",
+    "#EXT-X-SKIP",
+    "#EXT-X-PRELOAD-HINT",
+    "#EXT-X-RENDITION-REPORT",
 ];
 
 /// Tags that stand at most once, each with its section.
@@ -32,6 +38,9 @@ const ONCE: &[(&str, &str)] = &[
     ("#EXT-X-I-FRAMES-ONLY", "4.3.3.6"),
     ("#EXT-X-INDEPENDENT-SEGMENTS", "4.3.5.1"),
     ("#EXT-X-START", "4.3.5.2"),
+    ("#EXT-X-PART-INF", "bis 4.4.3.7"),
+    ("#EXT-X-SERVER-CONTROL", "bis 4.4.3.8"),
+    ("#EXT-X-SKIP", "bis 4.4.5.2"),
 ];
 
 pub(crate) fn check(lines: &[Line<'_>], violations: &mut Vec<Violation>) {
@@ -52,6 +61,7 @@ pub(crate) fn check(lines: &[Line<'_>], violations: &mut Vec<Violation>) {
             .filter(|segment| segment.duration.is_none())
             .map(|segment| Violation::new("4.3.2.1", segment.line, "a segment without EXTINF")),
     );
+    low_latency::check(&playlist, lines, violations);
     ranges(&playlist, violations);
     dates(&playlist, violations);
     version(lines, violations);
@@ -75,6 +85,7 @@ fn order(lines: &[Line<'_>], violations: &mut Vec<Violation>) {
     for (tag, rule, before) in [
         ("#EXT-X-MEDIA-SEQUENCE", "4.3.3.2", first_segment),
         ("#EXT-X-DISCONTINUITY-SEQUENCE", "4.3.3.3", first_segment.min(first_discontinuity)),
+        ("#EXT-X-SKIP", "bis 4.4.5.2", first_segment.min(first_discontinuity)),
     ] {
         if let Some(late) = at(&[tag]).filter(|at| *at > before) {
             violations.push(Violation::new(rule, lines[late].number, format!("{tag} stands too late")));
@@ -167,7 +178,7 @@ fn target_duration(playlist: &MediaPlaylist, violations: &mut Vec<Violation>) {
         return;
     };
     for segment in &playlist.segments {
-        let seconds = segment.duration.as_deref().and_then(line::decimal).unwrap_or_default();
+        let seconds = segment.seconds();
         if seconds.round() > target as f64 {
             let what = format!("{seconds} s, with a target duration of {target} s");
             violations.push(Violation::new("4.3.3.1", segment.line, what));
@@ -225,6 +236,7 @@ fn version(lines: &[Line<'_>], violations: &mut Vec<Violation>) {
             "#EXT-X-I-FRAMES-ONLY" => need(4, line.number, "EXT-X-I-FRAMES-ONLY"),
             "#EXT-X-KEY" if value.contains("KEYFORMAT") => need(5, line.number, "KEYFORMAT"),
             "#EXT-X-MAP" if frames_only => need(5, line.number, "EXT-X-MAP"),
+            "#EXT-X-SKIP" => need(9, line.number, "EXT-X-SKIP"),
             "#EXT-X-MAP" => need(6, line.number, "EXT-X-MAP without EXT-X-I-FRAMES-ONLY"),
             _ => {}
         }

@@ -15,10 +15,21 @@ pub(crate) struct Segment {
     /// EXT-X-MAP and EXT-X-KEY in force.
     pub(crate) map: Option<String>,
     pub(crate) keys: Vec<String>,
+    pub(crate) parts: Vec<Part>,
+}
+
+/// A part of a segment (EXT-X-PART).
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) line: usize,
+    pub(crate) uri: String,
+    pub(crate) seconds: f64,
+    pub(crate) independent: bool,
+    pub(crate) gap: bool,
 }
 
 /// A media playlist.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct MediaPlaylist {
     pub(crate) target_duration: Option<u64>,
     pub(crate) media_sequence: u64,
@@ -26,6 +37,16 @@ pub(crate) struct MediaPlaylist {
     pub(crate) playlist_type: Option<String>,
     pub(crate) ended: bool,
     pub(crate) segments: Vec<Segment>,
+    /// What is said of the segment behind the last URI: its parts, and the tags before them.
+    pub(crate) open: Option<Segment>,
+    /// EXT-X-SKIP: segments that stand before those listed.
+    pub(crate) skipped: u64,
+    /// PART-TARGET, in seconds.
+    pub(crate) part_target: Option<f64>,
+    /// EXT-X-SERVER-CONTROL as written.
+    pub(crate) control: Option<String>,
+    /// The URI of EXT-X-PRELOAD-HINT for a part.
+    pub(crate) hint: Option<String>,
 }
 
 impl MediaPlaylist {
@@ -41,9 +62,16 @@ impl MediaPlaylist {
             } else if let Some((name, value)) = line.tag() {
                 playlist.header(name, value);
                 next.take(name, value);
+                next.parts.extend((name == "#EXT-X-PART").then(|| Part::read(line.number, value)).flatten());
             }
         }
+        playlist.open = (!next.parts.is_empty()).then_some(next);
         playlist
+    }
+
+    /// The number of the segment behind the last one.
+    pub(crate) fn end(&self) -> u64 {
+        self.media_sequence.saturating_add(self.skipped).saturating_add(self.segments.len() as u64)
     }
 
     fn header(&mut self, name: &str, value: &str) {
@@ -54,6 +82,18 @@ impl MediaPlaylist {
             "#EXT-X-DISCONTINUITY-SEQUENCE" => self.discontinuity_sequence = number().unwrap_or_default(),
             "#EXT-X-PLAYLIST-TYPE" => self.playlist_type = Some(value.to_owned()),
             "#EXT-X-ENDLIST" => self.ended = true,
+            "#EXT-X-SERVER-CONTROL" => self.control = Some(value.to_owned()),
+            "#EXT-X-SKIP" => {
+                let skipped = line::attribute(value, "SKIPPED-SEGMENTS").and_then(line::integer);
+                self.skipped = skipped.unwrap_or_default();
+            }
+            "#EXT-X-PART-INF" => {
+                self.part_target = line::attribute(value, "PART-TARGET").and_then(line::decimal);
+            }
+            "#EXT-X-PRELOAD-HINT" if line::attribute(value, "TYPE") == Some("PART") => {
+                let uri = line::attribute(value, "URI").and_then(line::quoted);
+                self.hint = uri.map(str::to_owned);
+            }
             _ => {}
         }
     }
@@ -81,7 +121,13 @@ impl Segment {
             program_date_time: None,
             map: None,
             keys: Vec::new(),
+            parts: Vec::new(),
         }
+    }
+
+    /// EXTINF as a number; 0 where it is none.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.duration.as_deref().and_then(line::decimal).unwrap_or_default()
     }
 
     fn take(&mut self, name: &str, value: &str) {
@@ -100,6 +146,27 @@ impl Segment {
             }
             _ => {}
         }
+    }
+}
+
+impl Part {
+    fn read(line: usize, value: &str) -> Option<Self> {
+        let is = |name| line::attribute(value, name) == Some("YES");
+        Some(Self {
+            line,
+            uri: line::attribute(value, "URI").and_then(line::quoted)?.to_owned(),
+            seconds: line::attribute(value, "DURATION").and_then(line::decimal)?,
+            independent: is("INDEPENDENT"),
+            gap: is("GAP"),
+        })
+    }
+}
+
+impl PartialEq for Part {
+    /// Where it stands is no part of it.
+    fn eq(&self, other: &Self) -> bool {
+        let Self { line: _, uri, seconds, independent, gap } = self;
+        (uri, seconds, independent, gap) == (&other.uri, &other.seconds, &other.independent, &other.gap)
     }
 }
 

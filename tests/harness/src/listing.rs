@@ -38,6 +38,7 @@ impl Listing {
             match name {
                 "#EXT-X-TARGETDURATION" => listing.target_secs = value.parse().unwrap_or(0),
                 "#EXT-X-MEDIA-SEQUENCE" => sequence = value.parse().unwrap_or(0),
+                "#EXT-X-SKIP" => sequence += skipped(value),
                 "#EXT-X-DISCONTINUITY-SEQUENCE" => discontinuity = value.parse().unwrap_or(0),
                 "#EXT-X-DISCONTINUITY" => discontinuity += 1,
                 "#EXT-X-ENDLIST" => listing.ended = true,
@@ -57,6 +58,11 @@ impl Listing {
         }
         listing
     }
+}
+
+/// How many segments a delta update leaves out.
+fn skipped(attributes: &str) -> u64 {
+    attributes.trim_start_matches("SKIPPED-SEGMENTS=").parse().unwrap_or(0)
 }
 
 /// The URIs of the media playlists that a multivariant playlist leads to, variants first; none for others.

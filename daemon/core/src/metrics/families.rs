@@ -26,6 +26,8 @@ pub(super) struct WindowFamilies {
 pub(super) struct SinkFamilies {
     pub(super) viewers: IntGaugeVec,
     pub(super) bytes: IntCounterVec,
+    pub(super) waiting: IntGaugeVec,
+    pub(super) renderings: IntCounterVec,
 }
 
 pub(super) struct RecordFamilies {
@@ -126,6 +128,12 @@ impl SinkFamilies {
         Ok(Self {
             viewers: to.gauge("viewers", "Viewers now.", labels)?,
             bytes: to.counter("viewer_bytes_total", "Bytes handed to viewers' connections.", labels)?,
+            waiting: to.gauge("waiting_requests", "Requests that wait for what is to come.", labels)?,
+            renderings: to.counter(
+                "playlist_renderings_total",
+                "Media playlists that were rendered.",
+                labels,
+            )?,
         })
     }
 }

@@ -65,6 +65,7 @@ impl Metrics {
             &sink.viewers,
             &record.files,
             &record.paused,
+            &sink.waiting,
             &stage.breaker_state,
         ];
         let counters = [
@@ -76,6 +77,7 @@ impl Metrics {
             &window.discontinuities,
             &sink.bytes,
             &record.bytes,
+            &sink.renderings,
             &stage.retries,
             &stage.rate_limited,
             &stage.concurrency_limited,
@@ -171,6 +173,8 @@ impl PipelineMetrics {
         SinkMetrics {
             viewers: self.families.sink.viewers.with_label_values(labels),
             bytes: self.families.sink.bytes.with_label_values(labels),
+            waiting: self.families.sink.waiting.with_label_values(labels),
+            renderings: self.families.sink.renderings.with_label_values(labels),
         }
     }
 
@@ -249,6 +253,10 @@ pub struct SinkMetrics {
     pub viewers: IntGauge,
     /// Bytes sent.
     pub bytes: IntCounter,
+    /// Requests that wait for what is to come.
+    pub waiting: IntGauge,
+    /// Media playlists that were rendered.
+    pub renderings: IntCounter,
 }
 
 /// What a sink that records counts.

@@ -142,6 +142,19 @@ impl Writer {
         Ok(())
     }
 
+    /// Adds the last part to the open segment and closes it, in one change: a player that sees the part knows that it is
+    /// the last.
+    ///
+    /// # Errors
+    /// `Stopped` when a newer run is live.
+    pub fn grow_last(&self, part: Part) -> Result<(), Fault> {
+        self.run.in_charge()?;
+        let bytes = part.bytes.len() as u64;
+        self.window().grow_last(part);
+        self.taken(bytes);
+        Ok(())
+    }
+
     /// Closes the open segment.
     ///
     /// # Errors

@@ -153,7 +153,8 @@ impl Intake {
 
     fn deliver(&mut self) -> Result<(), Fault> {
         let Some(writer) = &self.writer else { return Ok(()) };
-        for event in self.events.drain(..) {
+        let mut events = self.events.drain(..).peekable();
+        while let Some(event) = events.next() {
             match event {
                 Event::Open { discontinuity, behind } => {
                     let is_other = discontinuity || self.is_broken;
@@ -164,7 +165,10 @@ impl Intake {
                 }
                 Event::Part(part) => {
                     self.played += part.duration;
-                    writer.grow(part)?;
+                    match events.next_if_eq(&Event::Close) {
+                        Some(_) => writer.grow_last(part)?,
+                        None => writer.grow(part)?,
+                    }
                 }
                 Event::Close => writer.close()?,
             }

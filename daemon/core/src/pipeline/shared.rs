@@ -268,7 +268,9 @@ impl Shared {
         }
         let bounds = **self.bounds.load();
         set.renditions.iter().for_each(|rendition| rendition.window.resize(bounds));
-        self.renditions.store(Some(set.clone()));
+        if let Some(before) = self.renditions.swap(Some(set.clone())) {
+            before.renditions.iter().for_each(|rendition| rendition.window.retire());
+        }
     }
 
     /// Keeps the numbers ahead of what was given out.
@@ -346,11 +348,17 @@ const CLOCK_ZERO_SECS: u64 = 1_767_225_600;
 /// Four numbers a second: a start takes up to ten segments at once, and segments may be short.
 const CLOCK_RATE: u64 = 4;
 
+/// One discontinuity an hour. Not more: hls.js keeps a list as long as the discontinuity sequence and walks it with each
+/// playlist, which at one a second kept a browser busy that did nothing else.
+const CLOCK_DISCONTINUITY_SECS: u64 = 3600;
+
 /// Numbers for a pipeline of which nothing was kept: from the clock, so that they are above those of any run
-/// before, as long as that run gave out less than [`CLOCK_RATE`] segments a second.
+/// before, as long as that run gave out less than [`CLOCK_RATE`] segments a second and one discontinuity in
+/// [`CLOCK_DISCONTINUITY_SECS`].
 fn from_clock() -> Numbering {
     let now = Timestamp::now().as_second().unsigned_abs().saturating_sub(CLOCK_ZERO_SECS);
-    Numbering { media_sequence: now * CLOCK_RATE, discontinuity_sequence: now, target_duration_secs: 1 }
+    let (media_sequence, discontinuity_sequence) = (now * CLOCK_RATE, now / CLOCK_DISCONTINUITY_SECS);
+    Numbering { media_sequence, discontinuity_sequence, target_duration_secs: 1 }
 }
 
 fn ceil_secs(duration: Duration) -> u64 {

@@ -101,7 +101,8 @@ impl Window {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Wakes with every change; the value is [`Snapshot::version`].
+    /// Wakes with every change but the opening of a segment, which shows nothing yet, and when other windows take the
+    /// place of this one; the value is [`Snapshot::version`].
     pub fn head(&self) -> watch::Receiver<u64> {
         self.head.subscribe()
     }
@@ -127,24 +128,28 @@ impl Window {
 
     /// Opens a segment that grows by parts; one that is open already is closed first.
     pub(crate) fn open(&self, media: Media, discontinuity_sequence: u64) -> (u64, u64) {
-        self.write(|writing, next| {
+        self.apply(|writing, next| {
+            let closes = next.open.is_some();
             writing.close(next);
             let segment = writing.number(media, discontinuity_sequence);
             let numbers = (segment.sequence, segment.discontinuity_sequence);
             self.count(&segment);
             next.ended = false;
             next.open = Some(Arc::new(segment));
-            numbers
+            (numbers, if closes { Wakes::All } else { Wakes::Nobody })
         })
     }
 
     /// Adds a part to the open segment; without one it is ignored.
     pub(crate) fn grow(&self, part: Part) {
-        self.write(|_, next| {
-            let Some(open) = &mut next.open else { return };
-            let segment = Arc::make_mut(open);
-            segment.media.duration += part.duration;
-            segment.media.parts.push(part);
+        self.write(|_, next| grow(next, part));
+    }
+
+    /// Adds the last part to the open segment and closes it, in one change: no reader sees one without the other.
+    pub(crate) fn grow_last(&self, part: Part) {
+        self.write(|writing, next| {
+            grow(next, part);
+            writing.close(next);
         });
     }
 
@@ -161,17 +166,26 @@ impl Window {
         });
     }
 
+    /// Wakes who waits for this window, because others take its place.
+    pub(crate) fn retire(&self) {
+        self.head.send_modify(|_| {});
+    }
+
     /// The number that the next segment gets, and the discontinuity sequence of the last one.
     pub(crate) fn numbers(&self) -> (u64, u64) {
         let writing = self.lock();
         (writing.next_sequence, writing.discontinuity_sequence)
     }
 
-    /// Changes are made to a copy of the list (of pointers), which is then published whole.
     fn write<T>(&self, change: impl FnOnce(&mut Writing, &mut Snapshot) -> T) -> T {
+        self.apply(|writing, next| (change(writing, next), Wakes::All))
+    }
+
+    /// Changes are made to a copy of the list (of pointers), which is then published whole.
+    fn apply<T>(&self, change: impl FnOnce(&mut Writing, &mut Snapshot) -> (T, Wakes)) -> T {
         let mut writing = self.lock();
         let mut next = Snapshot::clone(&self.snapshot.load());
-        let result = change(&mut writing, &mut next);
+        let (result, wakes) = change(&mut writing, &mut next);
         writing.evict(&mut next);
         next.version += 1;
         self.metrics.buffer_bytes.set(i64::try_from(next.len_bytes()).unwrap_or(i64::MAX));
@@ -180,7 +194,10 @@ impl Window {
         let version = next.version;
         self.snapshot.store(Arc::new(next));
         self.version.store(version, Ordering::Release); // behind the snapshot: who sees it sees that too
-        self.head.send_replace(version);
+        self.head.send_if_modified(|head| {
+            *head = version;
+            wakes == Wakes::All
+        });
         result
     }
 
@@ -198,6 +215,20 @@ impl Window {
             self.metrics.discontinuities.inc();
         }
     }
+}
+
+/// Whom a change wakes.
+#[derive(PartialEq)]
+enum Wakes {
+    All,
+    Nobody,
+}
+
+fn grow(next: &mut Snapshot, part: Part) {
+    let Some(open) = &mut next.open else { return };
+    let segment = Arc::make_mut(open);
+    segment.media.duration += part.duration;
+    segment.media.parts.push(part);
 }
 
 impl Writing {
@@ -234,133 +265,5 @@ impl Writing {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::media::Container;
-    use crate::metrics::Metrics;
-
-    fn window(bounds: Bounds) -> Window {
-        let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap()).pipeline("news");
-        let window = Window::new(bounds, metrics.rendition("main"));
-        window.begin(100, 7);
-        window
-    }
-
-    fn media(era: u64, bytes: usize) -> Media {
-        let duration = Duration::from_secs(2);
-        let part = Part { duration, independent: true, bytes: Bytes::from(vec![0; bytes]) };
-        Media {
-            duration,
-            era,
-            gap: false,
-            program_date_time: None,
-            container: Container::TransportStream,
-            origin: None,
-            parts: vec![part],
-        }
-    }
-
-    #[derive(Debug, Clone)]
-    enum Op {
-        Append { discontinuity: u64, bytes: usize },
-        Open { discontinuity: u64 },
-        Grow { bytes: usize },
-        Close,
-        Resize { segments: usize, bytes: u64 },
-    }
-
-    fn op() -> impl Strategy<Value = Op> {
-        prop_oneof![
-            (0_u64..3, 1_usize..50).prop_map(|(discontinuity, bytes)| Op::Append { discontinuity, bytes }),
-            (0_u64..3).prop_map(|discontinuity| Op::Open { discontinuity }),
-            (1_usize..50).prop_map(|bytes| Op::Grow { bytes }),
-            Just(Op::Close),
-            (1_usize..6, 1_u64..200).prop_map(|(segments, bytes)| Op::Resize { segments, bytes }),
-        ]
-    }
-
-    /// The window as a list that only ever grows, cut to the bounds when it is looked at.
-    struct Model {
-        closed: Vec<(u64, u64, u64)>,
-        open: Option<(u64, u64, u64)>,
-        next: u64,
-        discontinuity: u64,
-    }
-
-    impl Model {
-        fn number(&mut self, discontinuity: u64, bytes: u64) -> (u64, u64, u64) {
-            self.discontinuity = self.discontinuity.max(discontinuity);
-            self.next += 1;
-            (self.next - 1, self.discontinuity, bytes)
-        }
-
-        fn close(&mut self) {
-            self.closed.extend(self.open.take());
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_window_is_the_newest_end_of_all_that_was_appended(ops in prop::collection::vec(op(), 1..60)) {
-            let window = window(Bounds { segments: 4, bytes: 100 });
-            let mut model = Model { closed: Vec::new(), open: None, next: 100, discontinuity: 7 };
-            let mut held = 0;
-            for op in ops {
-                match op {
-                    Op::Append { discontinuity, bytes } => {
-                        let discontinuity = model.discontinuity + discontinuity;
-                        window.append(media(0, bytes), discontinuity);
-                        model.close();
-                        let segment = model.number(discontinuity, bytes as u64);
-                        model.closed.push(segment);
-                    }
-                    Op::Open { discontinuity } => {
-                        let discontinuity = model.discontinuity + discontinuity;
-                        window.open(Media { parts: Vec::new(), ..media(0, 1) }, discontinuity);
-                        model.close();
-                        model.open = Some(model.number(discontinuity, 0));
-                    }
-                    Op::Grow { bytes } => {
-                        window.grow(media(0, bytes).parts.remove(0));
-                        if let Some(open) = &mut model.open { open.2 += bytes as u64; }
-                    }
-                    Op::Close => { window.close(); model.close(); }
-                    Op::Resize { segments, bytes } => {
-                        let before = window.snapshot();
-                        window.resize(Bounds { segments, bytes });
-                        let now = window.snapshot();
-                        prop_assert!(now.segments.len() <= segments);
-                        prop_assert!(before.segments.ends_with(&now.segments));
-                    }
-                }
-                let snapshot = window.snapshot();
-                let seen: Vec<_> = snapshot.segments.iter()
-                    .map(|segment| (segment.sequence, segment.discontinuity_sequence, segment.media.len_bytes())).collect();
-                prop_assert!(model.closed.ends_with(&seen), "{seen:?} is no end of {:?}", model.closed);
-                prop_assert_eq!(seen.is_empty(), model.closed.is_empty(), "the newest always stays");
-                for pair in snapshot.segments.windows(2) {
-                    let step = pair[1].discontinuity_sequence - pair[0].discontinuity_sequence;
-                    prop_assert_eq!(step, pair[1].discontinuities);
-                }
-                held = held.max(snapshot.segments.len());
-            }
-            prop_assert!(held <= 6);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_reader_keeps_what_it_holds_and_wakes_with_the_next_segment() {
-        let window = window(Bounds { segments: 1, bytes: 1000 });
-        window.append(media(0, 10), 7);
-        let (held, mut head) = (window.snapshot(), window.head());
-        head.mark_unchanged();
-        window.append(media(0, 20), 7);
-        head.changed().await.unwrap();
-        assert_eq!(held.find(100).map(|segment| segment.media.len_bytes()), Some(10), "shared bytes stay");
-        assert!(window.snapshot().find(100).is_none());
-        assert_eq!(window.snapshot().find(101).map(|segment| segment.media.len_bytes()), Some(20));
-    }
-}
+#[path = "window_tests.rs"]
+mod tests;

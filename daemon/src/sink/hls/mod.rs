@@ -1,15 +1,21 @@
 //! The sink kind `hls`: serves a pipeline's windows as HLS (RFC 8216), with a small play page.
 
+mod directive;
+mod multivariant;
 mod object;
 mod page;
 mod playlist;
+mod rendered;
+mod response;
 mod serve;
+mod waiting;
+
+use std::sync::Arc;
 
 use kdl::KdlNode;
 use sluice_core::conf::{Node, Shown};
 use sluice_core::stage::{
-    Configured, Doc, Entry, Goods, LayerContext, Reveal, Served, Serving, ServingSpec, SinkForm, SinkKind,
-    SinkSpec,
+    Configured, Doc, Entry, Goods, LayerContext, Reveal, Serving, ServingSpec, SinkForm, SinkKind, SinkSpec,
 };
 
 use serve::Serve;
@@ -32,6 +38,11 @@ pub(crate) const HLS: SinkKind = SinkKind {
                 default: "6",
             },
             Entry {
+                form: "low-latency=#false",
+                about: "Whether players can wait for what is to come and take it in parts, where the source is paced in parts. Old players play it too.",
+                default: "#false",
+            },
+            Entry {
                 form: "player=#true",
                 about: "Whether PATH/ is a play page; without it, it leads to index.m3u8.",
                 default: "#true",
@@ -48,12 +59,14 @@ pub(crate) const HLS: SinkKind = SinkKind {
 pub(crate) struct Hls {
     path: String,
     window: usize,
+    is_low_latency: bool,
     player: bool,
 }
 
 fn decode(node: &Node<'_>) -> Option<Box<dyn SinkSpec>> {
     let path = node.required_property::<String>("path");
     let window = node.property_within("window", 3..=10_000);
+    let is_low_latency = node.property::<bool>("low-latency").unwrap_or(false);
     let player = node.property::<bool>("player");
     let path = path?;
     if !is_mount(&path) {
@@ -62,7 +75,7 @@ fn decode(node: &Node<'_>) -> Option<Box<dyn SinkSpec>> {
         node.problem_at("path", "nothing can be served under this path", help);
         return None;
     }
-    Some(Box::new(Hls { path, window: window.unwrap_or(6), player: player.unwrap_or(true) }))
+    Some(Box::new(Hls { path, window: window.unwrap_or(6), is_low_latency, player: player.unwrap_or(true) }))
 }
 
 /// Whether requests can be told apart by this path as it is written, without percent-encoding.
@@ -83,7 +96,8 @@ impl Configured for Hls {
 
     fn show(&self, _: Reveal) -> KdlNode {
         let shown = Shown::new("sink").argument("hls").property("path", self.path.as_str());
-        shown.property("window", self.window).property("player", self.player).into()
+        let shown = shown.property("window", self.window).property("low-latency", self.is_low_latency);
+        shown.property("player", self.player).into()
     }
 }
 
@@ -103,8 +117,8 @@ impl ServingSpec for Hls {
     }
 
     fn build(&self, context: &LayerContext) -> Serving {
-        let serve = Serve::new(self, context);
-        Serving::from_fn(move |viewing| Served::now(serve.answer(&viewing)))
+        let serve = Arc::new(Serve::new(self, context));
+        Serving::from_fn(move |viewing| serve.answer(viewing))
     }
 }
 

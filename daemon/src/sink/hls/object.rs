@@ -1,6 +1,7 @@
 //! Segments and initialization sections: immutable objects, by range, without a copy.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -9,6 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sluice_core::fault::{Fault, FaultKind};
+use sluice_core::media::playlist::render::low_latency::{next_part, part_name, parts_of};
 use sluice_core::pipeline::Snapshot;
 use sluice_core::stage::Body;
 
@@ -22,8 +24,14 @@ pub(super) struct Object {
 }
 
 impl Object {
-    /// Finds what `name` names. `NotFound` for what left the window, never was in it, or is a gap.
-    pub(super) fn find(snapshot: &Snapshot, epoch: &str, name: &str) -> Result<Self, Fault> {
+    /// Finds what `name` names: an initialization section, a segment, or a part where they are listed with a
+    /// `part_target`. `NotFound` for what left the window, never was in it, or is a gap.
+    pub(super) fn find(
+        snapshot: &Snapshot,
+        epoch: &str,
+        name: &str,
+        part_target: Option<Duration>,
+    ) -> Result<Self, Fault> {
         let not_found = || Fault::new(FaultKind::NotFound);
         let (stem, extension) = name.rsplit_once('.').ok_or_else(not_found)?;
         if extension == "mp4" {
@@ -31,6 +39,10 @@ impl Object {
         }
         let number =
             stem.strip_prefix(epoch).and_then(|rest| rest.strip_prefix('-')).ok_or_else(not_found)?;
+        if let Some((number, part)) = number.split_once('.') {
+            let place = number.parse().ok().zip(part.parse().ok()).ok_or_else(not_found)?;
+            return Self::find_part(snapshot, place, extension, part_target).ok_or_else(not_found);
+        }
         let sequence = number.parse().map_err(|_| not_found())?;
         let segment = snapshot.find(sequence).filter(|segment| !segment.media.gap).ok_or_else(not_found)?;
         if segment.media.container.extension() != extension {
@@ -38,6 +50,35 @@ impl Object {
         }
         let parts = segment.media.parts.iter().map(|part| part.bytes.clone()).collect();
         Ok(Self { media_type: segment.media.container.media_type(), parts })
+    }
+
+    fn find_part(
+        snapshot: &Snapshot,
+        (sequence, part): (u64, usize),
+        extension: &str,
+        part_target: Option<Duration>,
+    ) -> Option<Self> {
+        let open = snapshot.open.as_ref().filter(|open| open.sequence == sequence);
+        let segment = open.or_else(|| snapshot.find(sequence))?;
+        let part = parts_of(segment, part_target).get(part).filter(|part| !part.bytes.is_empty())?;
+        let container = &segment.media.container;
+        let media_type = container.media_type();
+        (container.extension() == extension).then(|| Self { media_type, parts: vec![part.bytes.clone()] })
+    }
+
+    /// Whether `name` names the part that comes next, which playlists hint at.
+    pub(super) fn is_next(
+        snapshot: &Snapshot,
+        epoch: &str,
+        name: &str,
+        part_target: Option<Duration>,
+    ) -> bool {
+        let (last, open) = (snapshot.segments.last().map(|last| &**last), snapshot.open.as_deref());
+        let next = next_part(last, open, part_target).filter(|_| !snapshot.ended);
+        let hinted = next
+            .zip(open.or(last))
+            .map(|(next, newest)| part_name(epoch, next, newest.media.container.extension()));
+        hinted.is_some_and(|hinted| hinted == name)
     }
 
     fn find_init(snapshot: &Snapshot, name: &str) -> Option<Self> {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use flate2::Compression;
 
-use super::playlist::gzip;
+use super::rendered::gzip;
 
 /// hls.js 1.7.4 (Apache-2.0), as published in its npm package, without the reference to its source map.
 const PLAYER: &[u8] = include_bytes!("player/hls-1.7.4.min.js");
@@ -26,7 +26,8 @@ pub(super) fn player() -> Bytes {
 }
 
 /// The page for a pipeline. Its name holds letters, digits, dashes and slashes, and is escaped all the same.
-pub(super) fn page(name: &str) -> String {
+pub(super) fn page(name: &str, is_low_latency: bool) -> String {
     let escaped = name.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
-    PAGE.replace("{name}", &escaped).replace("{player}", PLAYER_NAME)
+    let low_latency = if is_low_latency { "true" } else { "false" };
+    PAGE.replace("{name}", &escaped).replace("{player}", PLAYER_NAME).replace("{low-latency}", low_latency)
 }

@@ -1,144 +1,151 @@
-//! Playlists, rendered once for each change and shared by every request.
+//! The playlists of a set of renditions.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwapOption, Guard};
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http::HeaderValue;
+use arc_swap::Guard;
+use prometheus::IntCounter;
 use sluice_core::fault::{Fault, FaultKind};
+use sluice_core::media::Segment;
+use sluice_core::media::playlist::render::low_latency::{self, LowLatency, Report, Scope};
 use sluice_core::media::playlist::render::{self, MediaOptions};
 use sluice_core::pipeline::{Rendition, RenditionSet, Snapshot};
 
-/// A text as it is served, plain and compressed.
-pub(super) struct Rendered {
-    /// The window's version that it shows.
-    version: u64,
-    pub(super) plain: Bytes,
-    pub(super) gzip: Bytes,
-    pub(super) etag: HeaderValue,
-    pub(super) etag_gzip: HeaderValue,
-    pub(super) cache_control: HeaderValue,
+use super::rendered::{Rendered, Slot, Subject};
+
+/// A player needs three segments to start (RFC 8216, 6.3.3); until they are there the stream is starting.
+const FIRST_SEGMENTS: usize = 3;
+
+/// How the media playlists of a sink look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    /// Segments in a playlist.
+    pub(super) window: usize,
+    /// Whether clients can wait, skip, and take parts.
+    pub(super) is_low_latency: bool,
+}
+
+impl Form {
+    /// The part target of the playlists of `set`; none where they list no parts.
+    pub(super) fn part_target(self, set: &RenditionSet) -> Option<Duration> {
+        set.part_target.filter(|_| self.is_low_latency)
+    }
 }
 
 /// The playlist of one rendition.
 pub(super) struct MediaPlaylist {
     rendition: Arc<Rendition>,
-    rendered: ArcSwapOption<Rendered>,
-    rendering: Mutex<()>,
+    form: Form,
+    renderings: IntCounter,
+    whole: Slot,
+    delta: Slot,
 }
 
 impl MediaPlaylist {
-    pub(super) fn new(rendition: Arc<Rendition>) -> Self {
-        Self { rendition, rendered: ArcSwapOption::empty(), rendering: Mutex::new(()) }
+    /// Nothing is rendered before the first request. `renderings` counts.
+    pub(super) fn new(rendition: Arc<Rendition>, form: Form, renderings: IntCounter) -> Self {
+        Self { rendition, form, renderings, whole: Slot::default(), delta: Slot::default() }
     }
 
     pub(super) fn rendition(&self) -> &Rendition {
         &self.rendition
     }
 
-    /// The playlist now. Rendered by the first request after a change; the others wait for it, microseconds.
+    /// The playlist now.
     pub(super) fn current(
         &self,
         set: &RenditionSet,
-        window: usize,
+        scope: Scope,
     ) -> Result<Guard<Option<Arc<Rendered>>>, Fault> {
-        if let Some(rendered) = self.known() {
+        let slot = match scope {
+            Scope::Whole => &self.whole,
+            Scope::Delta => &self.delta,
+        };
+        if let Some(rendered) = slot.known(self.rendition.window.version()) {
             return Ok(rendered);
         }
-        let _one_at_a_time = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rendered) = self.known() {
-            return Ok(rendered);
-        }
-        let snapshot = self.rendition.window.snapshot();
-        let rendered = Arc::new(render(&snapshot, set, window)?);
-        self.rendered.store(Some(rendered));
-        Ok(self.rendered.load())
+        slot.current(
+            || {
+                let snapshot = self.rendition.window.snapshot();
+                has_started(&snapshot, set)?;
+                Ok((snapshot.version, self.subject(&snapshot, set), snapshot))
+            },
+            |version, subject, snapshot| self.render(version, subject, &snapshot, set, scope),
+        )
     }
 
-    fn known(&self) -> Option<Guard<Option<Arc<Rendered>>>> {
-        let version = self.rendition.window.version();
-        let rendered = self.rendered.load();
-        rendered.as_ref().is_some_and(|rendered| rendered.version == version).then_some(rendered)
+    fn shown<'a>(&self, snapshot: &'a Snapshot) -> &'a [Arc<Segment>] {
+        let segments = &snapshot.segments;
+        segments.get(segments.len().saturating_sub(self.form.window)..).unwrap_or_default()
+    }
+
+    fn subject(&self, snapshot: &Snapshot, set: &RenditionSet) -> Subject {
+        let shown = self.shown(snapshot);
+        let sequence = |segment: Option<&Arc<Segment>>| segment.map_or(0, |segment| segment.sequence);
+        let part_target = self.form.part_target(set);
+        let open = snapshot.open.as_ref().map(|open| {
+            let parts = low_latency::parts_of(open, part_target).len();
+            (open.sequence, parts)
+        });
+        Subject {
+            first_sequence: sequence(shown.first()),
+            last_sequence: sequence(shown.last()),
+            // one without parts changes nothing
+            open: open.filter(|(_, parts)| *parts > 0),
+            ended: snapshot.ended,
+            target_duration_secs: set.target_duration().as_secs(),
+        }
+    }
+
+    fn render(
+        &self,
+        version: u64,
+        subject: Subject,
+        snapshot: &Snapshot,
+        set: &RenditionSet,
+        scope: Scope,
+    ) -> Result<Rendered, Fault> {
+        self.renderings.inc();
+        let options = MediaOptions {
+            target_duration: Duration::from_secs(subject.target_duration_secs),
+            independent_segments: set.independent_segments,
+            ended: snapshot.ended,
+            epoch: &set.epoch,
+        };
+        let text = if self.form.is_low_latency {
+            let part_target = self.form.part_target(set);
+            let reports = self.reports(set, part_target);
+            let open = snapshot.open.as_deref();
+            let low_latency = LowLatency { part_target, open, reports: &reports, scope };
+            low_latency::media(self.shown(snapshot), &options, &low_latency)
+        } else {
+            render::media(self.shown(snapshot), &options)
+        };
+        // versions begin anew where other renditions take the place of these; sequences never do
+        let kind = if scope == Scope::Delta { "-delta" } else { "" };
+        let tag = format!("{}-{}-{version}{kind}", set.epoch, subject.last_sequence);
+        Rendered::new(text, version, subject, &tag)
+    }
+
+    /// How far the other renditions are.
+    fn reports(&self, set: &RenditionSet, part_target: Option<Duration>) -> Vec<Report> {
+        let others = set.renditions.iter().filter(|other| !Arc::ptr_eq(other, &self.rendition));
+        let reports = others.filter_map(|other| {
+            let snapshot = other.window.snapshot();
+            let (last, open) = (snapshot.segments.last(), snapshot.open.as_deref());
+            let uri = format!("../{}/index.m3u8", other.spec.name);
+            low_latency::report(uri, last.map(|last| &**last), open, part_target)
+        });
+        reports.collect()
     }
 }
 
-/// A player needs three segments to start (RFC 8216, 6.3.3); until they are there the stream is starting.
-const FIRST_SEGMENTS: usize = 3;
-
-fn render(snapshot: &Snapshot, set: &RenditionSet, window: usize) -> Result<Rendered, Fault> {
-    let segments = &snapshot.segments;
+/// Fails with `Starting` while too little is there to play.
+pub(super) fn has_started(snapshot: &Snapshot, set: &RenditionSet) -> Result<(), Fault> {
     // players that come from other renditions have a buffer already
     let needed = if snapshot.ended || set.succeeds { 1 } else { FIRST_SEGMENTS };
-    if segments.len() < needed {
+    if snapshot.segments.len() < needed {
         return Err(Fault::new(FaultKind::Starting).after(Duration::from_secs(1)));
     }
-    let options = MediaOptions {
-        target_duration: set.target_duration(),
-        independent_segments: set.independent_segments,
-        ended: snapshot.ended,
-        epoch: &set.epoch,
-    };
-    let newest = segments.get(segments.len().saturating_sub(window)..).unwrap_or_default();
-    let text = render::media(newest, &options);
-    // at most half a target duration, so that a cache between never makes a player late
-    let max_age = set.target_duration().as_secs() / 2;
-    // versions begin anew where other renditions take the place of these; sequences never do
-    let last = segments.last().map_or(0, |segment| segment.sequence);
-    Rendered::new(text, snapshot.version, &format!("{}-{last}-{}", set.epoch, snapshot.version), max_age)
-}
-
-/// The bytes as they are sent to those who take gzip.
-pub(super) fn gzip(bytes: &[u8], level: Compression) -> std::io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::new(), level);
-    encoder.write_all(bytes)?;
-    encoder.finish().map(Bytes::from)
-}
-
-impl Rendered {
-    /// The multivariant playlist; it changes only with the renditions.
-    pub(super) fn multivariant(set: &RenditionSet) -> Result<Self, Fault> {
-        let specs: Vec<_> = set.renditions.iter().map(|rendition| rendition.spec.clone()).collect();
-        let text = render::multivariant(
-            &specs,
-            |spec| format!("{}/index.m3u8", spec.name),
-            set.independent_segments,
-        );
-        let max_age = set.target_duration().as_secs() / 2;
-        let tag =
-            format!("{}-{:016x}", set.epoch, BuildHasherDefault::<DefaultHasher>::default().hash_one(&text));
-        Self::new(text, 0, &tag, max_age)
-    }
-
-    fn new(text: String, version: u64, tag: &str, max_age_secs: u64) -> Result<Self, Fault> {
-        let gzip = gzip(text.as_bytes(), Compression::fast())
-            .map_err(|error| internal("compression").because(error))?;
-        Ok(Self {
-            version,
-            plain: text.into(),
-            gzip,
-            etag: header(format!("\"{tag}\""))?,
-            etag_gzip: header(format!("\"{tag}-gzip\""))?,
-            cache_control: max_age(max_age_secs)?,
-        })
-    }
-}
-
-/// Short times, which nearly all are, need no shared text.
-fn max_age(secs: u64) -> Result<HeaderValue, Fault> {
-    const SHORT: [&str; 6] = ["no-cache", "max-age=1", "max-age=2", "max-age=3", "max-age=4", "max-age=5"];
-    let short = usize::try_from(secs).ok().and_then(|secs| SHORT.get(secs));
-    short.map_or_else(|| header(format!("max-age={secs}")), |text| Ok(HeaderValue::from_static(text)))
-}
-
-fn header(text: String) -> Result<HeaderValue, Fault> {
-    HeaderValue::try_from(text).map_err(|error| internal("a header").because(error))
-}
-
-fn internal(what: &'static str) -> Fault {
-    Fault::new(FaultKind::Internal(what.into()))
+    Ok(())
 }

@@ -4,33 +4,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
-use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    LOCATION, USER_AGENT, VARY,
-};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::header::USER_AGENT;
+use http::{HeaderValue, Method, Response};
 use sluice_core::fault::{Fault, FaultKind};
-use sluice_core::pipeline::{RenditionSet, Shared, Viewers};
-use sluice_core::stage::{Body, LayerContext, Viewing};
+use sluice_core::media::playlist::render::low_latency::Scope;
+use sluice_core::pipeline::{RenditionSet, Shared, Viewers, Window};
+use sluice_core::stage::{Body, LayerContext, Served, Viewing};
 
 use super::Hls;
-use super::object::{Object, matches};
+use super::directive::{Directives, Presence};
+use super::multivariant::MultivariantPlaylist;
+use super::object::Object;
 use super::page;
-use super::playlist::{MediaPlaylist, Rendered};
-
-const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
-const GZIP: HeaderValue = HeaderValue::from_static("gzip");
-const VARY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
+use super::playlist::{Form, MediaPlaylist, has_started};
+use super::response::{Keeping, html, player, redirect, text};
+use super::waiting::{Waited, Waiting, until_there};
 
 /// After so many target durations a rendition without segments is late.
 const LATE_AFTER_TARGETS: u32 = 3;
+/// So long a request waits for what is to come, in target durations (draft-pantos-hls-rfc8216bis, 6.2.5.2).
+const WAIT_TARGETS: u32 = 3;
 
 /// The innermost service of an `hls` sink.
 pub(super) struct Serve {
     pipeline: Arc<Shared>,
-    viewers: Arc<Viewers>,
-    window: usize,
+    stage: Arc<str>,
+    pub(super) viewers: Arc<Viewers>,
+    form: Form,
     player: bool,
     last_segment_of_path: String,
     views: ArcSwapOption<Views>,
@@ -39,9 +39,16 @@ pub(super) struct Serve {
 /// What is rendered for one set of renditions.
 struct Views {
     set: Arc<RenditionSet>,
-    /// None where there is one rendition only: its playlist is the index.
-    multivariant: Option<Rendered>,
+    multivariant: MultivariantPlaylist,
     playlists: Vec<MediaPlaylist>,
+}
+
+/// How far an answer is.
+pub(super) enum Step {
+    /// Here it is.
+    Done(Response<Body>),
+    /// It can be given when more has come.
+    Wait(Waiting),
 }
 
 impl Serve {
@@ -49,57 +56,126 @@ impl Serve {
         let pipeline = context.pipeline.clone();
         let viewers = pipeline.viewers_of(&context.stage);
         let last_segment_of_path = spec.path.rsplit('/').next().unwrap_or_default().to_owned();
-        let (window, player, views) = (spec.window, spec.player, ArcSwapOption::empty());
-        Self { pipeline, viewers, window, player, last_segment_of_path, views }
+        let form = Form { window: spec.window, is_low_latency: spec.is_low_latency };
+        let (stage, player, views) = (context.stage.clone(), spec.player, ArcSwapOption::empty());
+        Self { pipeline, stage, viewers, form, player, last_segment_of_path, views }
     }
 
-    pub(super) fn answer(&self, viewing: &Viewing) -> Result<Response<Body>, Fault> {
+    /// Answers at once where that can be, and else when what is asked for has come.
+    pub(super) fn answer(self: &Arc<Self>, viewing: Viewing) -> Served {
+        match self.begin(&viewing) {
+            Ok(Step::Done(response)) => Served::now(Ok(response)),
+            Ok(Step::Wait(waiting)) => Served::later(until_there(self.clone(), viewing, waiting)),
+            Err(fault) => Served::now(Err(fault)),
+        }
+    }
+
+    fn begin(&self, viewing: &Viewing) -> Result<Step, Fault> {
         if !matches!(viewing.method, Method::GET | Method::HEAD) {
             return Err(Fault::new(FaultKind::Method));
         }
         if viewing.bare {
-            return redirect(&format!("{}/", self.last_segment_of_path), viewing.query());
+            return redirect(&format!("{}/", self.last_segment_of_path), viewing.query()).map(Step::Done);
         }
         match viewing.rest() {
-            "" if self.player => return Ok(html(page::page(&self.pipeline.name))),
-            "" => return redirect("index.m3u8", viewing.query()),
-            page::PLAYER_NAME if self.player => return Ok(player(&viewing.headers)),
+            "" if self.player => {
+                let page = page::page(&self.pipeline.name, self.form.is_low_latency);
+                return Ok(Step::Done(html(page)));
+            }
+            "" => return redirect("index.m3u8", viewing.query()).map(Step::Done),
+            page::PLAYER_NAME if self.player => return Ok(Step::Done(player(&viewing.headers))),
             _ => {}
         }
-        let views = self.views()?;
+        let step = self.step(viewing)?;
         let agent = viewing.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
-        let views = views.as_ref().ok_or_else(not_found)?;
-        let response = self.media(views, viewing)?;
         self.viewers.saw(viewing.client, agent);
-        Ok(response.map(|body| body.counted(self.viewers.metrics.bytes.clone())))
+        Ok(step)
     }
 
-    fn media(&self, views: &Views, viewing: &Viewing) -> Result<Response<Body>, Fault> {
-        let (playlist, name) = match (&views.multivariant, views.playlists.as_slice()) {
-            (None, [only]) => (only, viewing.rest()),
-            (Some(multivariant), _) if viewing.rest() == "index.m3u8" => {
-                self.has_started(views)?;
-                return Ok(text(multivariant, &viewing.headers));
+    /// The answer to a request for a playlist or media, as things stand.
+    pub(super) fn step(&self, viewing: &Viewing) -> Result<Step, Fault> {
+        let views = self.views()?;
+        let views = views.as_ref().ok_or_else(not_found)?;
+        let (playlist, name) = match (views.playlists.as_slice(), viewing.rest()) {
+            ([only], "multivariant.m3u8") => {
+                has_started(&only.rendition().window.snapshot(), &views.set)?;
+                return self.multivariant(views, viewing);
             }
-            (_, playlists) => {
-                let (rendition, name) = viewing.rest().split_once('/').ok_or_else(not_found)?;
+            ([only], name) => (only, name),
+            (_, "index.m3u8" | "multivariant.m3u8") => {
+                self.has_started(views)?;
+                return self.multivariant(views, viewing);
+            }
+            (playlists, rest) => {
+                let (rendition, name) = rest.split_once('/').ok_or_else(not_found)?;
                 let named = playlists.iter().find(|playlist| playlist.rendition().spec.name == rendition);
                 (named.ok_or_else(not_found)?, name)
             }
         };
-        if name == "index.m3u8" {
-            let rendered = playlist.current(&views.set, self.window)?;
-            let rendered = rendered.as_ref().ok_or_else(not_found)?;
-            return Ok(text(rendered, &viewing.headers));
+        match name {
+            "index.m3u8" => self.playlist(views, playlist, viewing),
+            name => self.object(views, playlist, name, viewing),
         }
-        let snapshot = playlist.rendition().window.snapshot();
-        Object::find(&snapshot, &views.set.epoch, name)?.answer(name, &viewing.headers)
+    }
+
+    fn multivariant(&self, views: &Views, viewing: &Viewing) -> Result<Step, Fault> {
+        let rendered = views.multivariant.current(&views.set)?;
+        let rendered = rendered.as_ref().ok_or_else(not_found)?;
+        Ok(self.done(text(rendered, &viewing.headers, Keeping::Brief)))
+    }
+
+    fn playlist(&self, views: &Views, playlist: &MediaPlaylist, viewing: &Viewing) -> Result<Step, Fault> {
+        let asked = match viewing.query() {
+            Some(query) if self.form.is_low_latency => Directives::read(query)?,
+            _ => Directives::NONE,
+        };
+        let keeping = match asked.awaited {
+            None => Keeping::Brief,
+            Some(awaited) => {
+                let window = &playlist.rendition().window;
+                let snapshot = window.snapshot();
+                has_started(&snapshot, &views.set)?;
+                match awaited.presence(&snapshot, self.form.part_target(&views.set)) {
+                    Presence::Here => Keeping::Long,
+                    Presence::Ahead => return Ok(waiting(views, window, Waited::Playlist)),
+                    Presence::TooFar => {
+                        return Err(Fault::new(FaultKind::BadRequest("_HLS_msn is too far ahead".into())));
+                    }
+                }
+            }
+        };
+        let rendered = playlist.current(&views.set, asked.scope)?;
+        let rendered = rendered.as_ref().ok_or_else(not_found)?;
+        Ok(self.done(text(rendered, &viewing.headers, keeping)))
+    }
+
+    fn object(
+        &self,
+        views: &Views,
+        playlist: &MediaPlaylist,
+        name: &str,
+        viewing: &Viewing,
+    ) -> Result<Step, Fault> {
+        let (window, epoch) = (&playlist.rendition().window, &views.set.epoch);
+        let part_target = self.form.part_target(&views.set);
+        let snapshot = window.snapshot();
+        match Object::find(&snapshot, epoch, name, part_target) {
+            Ok(object) => Ok(self.done(object.answer(name, &viewing.headers)?)),
+            Err(_) if part_target.is_some() && Object::is_next(&snapshot, epoch, name, part_target) => {
+                Ok(waiting(views, window, Waited::Part))
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn done(&self, response: Response<Body>) -> Step {
+        Step::Done(response.map(|body| body.counted(self.viewers.metrics.bytes.clone())))
     }
 
     /// A player may choose any rendition, so that a ladder has started when all have. Those that are late keep
     /// the others waiting no longer.
     fn has_started(&self, views: &Views) -> Result<(), Fault> {
-        let current = |playlist: &MediaPlaylist| playlist.current(&views.set, self.window).err();
+        let current = |playlist: &MediaPlaylist| playlist.current(&views.set, Scope::Whole).err();
         let mut faults: Vec<Fault> = views.playlists.iter().filter_map(current).collect();
         let some = faults.len() < views.playlists.len();
         let late = views.set.since.elapsed() >= LATE_AFTER_TARGETS * views.set.target_duration();
@@ -117,85 +193,25 @@ impl Serve {
         }
         let starting = || Fault::new(FaultKind::Starting).after(Duration::from_secs(1));
         let set = self.pipeline.renditions().ok_or_else(starting)?;
-        let many = set.renditions.len() > 1;
-        let multivariant = many.then(|| Rendered::multivariant(&set)).transpose()?;
-        let playlists =
-            set.renditions.iter().map(|rendition| MediaPlaylist::new(rendition.clone())).collect();
+        if self.form.is_low_latency && set.part_target.is_none() {
+            let (pipeline, sink) = (&self.pipeline.name, &self.stage);
+            tracing::info!(%pipeline, %sink, "the source is not paced in parts, so that whole segments are served");
+        }
+        let renderings = &self.viewers.metrics.renderings;
+        let playlist =
+            |rendition: &Arc<_>| MediaPlaylist::new(Arc::clone(rendition), self.form, renderings.clone());
+        let playlists = set.renditions.iter().map(playlist).collect();
+        let multivariant = MultivariantPlaylist::default();
         self.views.store(Some(Arc::new(Views { set, multivariant, playlists })));
         Ok(self.views.load())
     }
 }
 
+fn waiting(views: &Views, window: &Arc<Window>, what: Waited) -> Step {
+    let limit = WAIT_TARGETS * views.set.target_duration();
+    Step::Wait(Waiting { window: window.clone(), what, limit })
+}
+
 fn not_found() -> Fault {
     Fault::new(FaultKind::NotFound)
-}
-
-/// A playlist, compressed for those who take it.
-fn text(rendered: &Rendered, asked: &HeaderMap) -> Response<Body> {
-    let gzip = takes_gzip(asked);
-    let (bytes, etag) =
-        if gzip { (&rendered.gzip, &rendered.etag_gzip) } else { (&rendered.plain, &rendered.etag) };
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    headers.reserve(6);
-    headers.insert(ETAG, etag.clone());
-    headers.insert(CACHE_CONTROL, rendered.cache_control.clone());
-    headers.insert(VARY, VARY_ENCODING);
-    if asked.get(IF_NONE_MATCH).is_some_and(|known| matches(known, etag)) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        return response;
-    }
-    headers.insert(CONTENT_TYPE, PLAYLIST);
-    headers.insert(CONTENT_LENGTH, bytes.len().into());
-    if gzip {
-        headers.insert(CONTENT_ENCODING, GZIP);
-    }
-    response.map(|_| Body::from(bytes.clone()))
-}
-
-/// Whether Accept-Encoding has gzip, and not with q=0 (RFC 9110, 12.5.3).
-fn takes_gzip(asked: &HeaderMap) -> bool {
-    let accepted = asked.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        name.trim().eq_ignore_ascii_case("gzip")
-            && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
-    })
-}
-
-fn html(page: String) -> Response<Body> {
-    let bytes = Bytes::from(page);
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(CONTENT_LENGTH, bytes.len().into());
-    response.map(|_| Body::from(bytes))
-}
-
-fn player(asked: &HeaderMap) -> Response<Body> {
-    let gzip = takes_gzip(asked).then(page::player_gzip).flatten();
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
-    headers.insert(VARY, VARY_ENCODING);
-    if gzip.is_some() {
-        headers.insert(CONTENT_ENCODING, GZIP);
-    }
-    let bytes = gzip.unwrap_or_else(page::player);
-    headers.insert(CONTENT_LENGTH, bytes.len().into());
-    response.map(|_| Body::from(bytes))
-}
-
-/// A relative redirect, which also holds behind a proxy that adds a prefix.
-fn redirect(to: &str, query: Option<&str>) -> Result<Response<Body>, Fault> {
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    let location = HeaderValue::try_from(format!("{to}{query}"))
-        .map_err(|error| Fault::new(FaultKind::BadRequest("the query".into())).because(error))?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-    response.headers_mut().insert(LOCATION, location);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
-    Ok(response)
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::media::{Init, Muxed, RenditionSpec, Role, Segment};
 
+pub mod low_latency;
+
 /// What a media playlist says beside its segments.
 #[derive(Debug, Clone, Copy)]
 pub struct MediaOptions<'a> {
@@ -17,6 +19,12 @@ pub struct MediaOptions<'a> {
     pub ended: bool,
     /// The first part of object names.
     pub epoch: &'a str,
+}
+
+impl MediaOptions<'_> {
+    fn target_duration_secs(&self) -> u64 {
+        self.target_duration.as_secs() + u64::from(self.target_duration.subsec_nanos() > 0)
+    }
 }
 
 /// The name of a segment, relative to its playlist.
@@ -51,20 +59,13 @@ pub fn multivariant(
 }
 
 fn write_media(text: &mut String, segments: &[Arc<Segment>], options: &MediaOptions<'_>) -> fmt::Result {
-    let target_duration_secs =
-        options.target_duration.as_secs() + u64::from(options.target_duration.subsec_nanos() > 0);
     write_header(text, media_version(segments), options.independent_segments)?;
-    writeln!(text, "#EXT-X-TARGETDURATION:{target_duration_secs}")?;
-    if let Some(first) = segments.first() {
-        writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{}", first.sequence)?;
-        let before = first.discontinuity_sequence - first.discontinuities.min(first.discontinuity_sequence);
-        if before > 0 {
-            writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{before}")?;
-        }
-    }
+    writeln!(text, "#EXT-X-TARGETDURATION:{}", options.target_duration_secs())?;
+    write_numbers(text, segments.first().map(|first| &**first))?;
     let mut init = None;
     for segment in segments {
-        write_segment(text, segment, options.epoch, &mut init)?;
+        write_segment_tags(text, segment, &mut init)?;
+        write_segment(text, segment, options.epoch)?;
     }
     if options.ended {
         text.push_str("#EXT-X-ENDLIST\n");
@@ -72,10 +73,21 @@ fn write_media(text: &mut String, segments: &[Arc<Segment>], options: &MediaOpti
     Ok(())
 }
 
-fn write_segment<'a>(
+/// The numbers of the first segment, its discontinuities left out: they are written with it.
+fn write_numbers(text: &mut String, first: Option<&Segment>) -> fmt::Result {
+    let Some(first) = first else { return Ok(()) };
+    writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{}", first.sequence)?;
+    let before = first.discontinuity_sequence - first.discontinuities.min(first.discontinuity_sequence);
+    if before > 0 {
+        writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{before}")?;
+    }
+    Ok(())
+}
+
+/// What holds for a segment from its first sample on.
+fn write_segment_tags<'a>(
     text: &mut String,
     segment: &'a Segment,
-    epoch: &str,
     known: &mut Option<&'a Arc<Init>>,
 ) -> fmt::Result {
     let media = &segment.media;
@@ -91,10 +103,14 @@ fn write_segment<'a>(
     if let Some(time) = media.program_date_time {
         writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{time:.3}")?;
     }
-    if media.gap {
+    Ok(())
+}
+
+fn write_segment(text: &mut String, segment: &Segment, epoch: &str) -> fmt::Result {
+    if segment.media.gap {
         text.push_str("#EXT-X-GAP\n");
     }
-    writeln!(text, "#EXTINF:{},", Seconds(media.duration))?;
+    writeln!(text, "#EXTINF:{},", Seconds(segment.media.duration))?;
     writeln!(text, "{}", object_name(epoch, segment))
 }
 
