@@ -97,7 +97,7 @@ impl Intake {
     /// dropped.
     pub fn interrupted(&mut self) {
         self.segmenter.interrupt(&mut self.events);
-        self.is_broken = true;
+        self.is_broken |= self.writer.is_some();
         // a newer run that is live is found at the next push
         self.deliver().ok();
     }

@@ -79,6 +79,34 @@ async fn an_interruption_ends_the_segment_and_begins_another_era_at_a_keyframe()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_never_published_is_dropped_by_an_interruption_without_a_trace() {
+    let (shared, mut intake) = intake();
+    let stream = Shape::default().build();
+    for length in [stream.len() / 5, stream.len() / 4] {
+        intake.push(&stream[..length]).unwrap();
+        intake.interrupted();
+        assert!(shared.renditions().is_none());
+    }
+    intake.push(&stream).unwrap();
+    intake.finish().unwrap();
+    assert_eq!(lengths(&snapshot(&shared)), [(2000, 0), (2000, 0), (2000, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rendition_is_declared_with_what_the_first_segment_tells() {
+    let (shared, mut intake) = intake();
+    intake.push(&Shape { size: 2000, ..Shape::default() }.build()).unwrap();
+    let set = shared.renditions().unwrap();
+    assert_eq!(set.part_target, Some(Duration::from_millis(200)));
+    let Role::Variant { bandwidth_bps, attributes, .. } = &set.renditions[0].spec.role else {
+        panic!("no variant")
+    };
+    assert!((400_000..600_000).contains(bandwidth_bps), "{bandwidth_bps}");
+    assert!(attributes.iter().any(|(name, _)| name == "CODECS"), "{attributes:?}");
+    assert!(attributes.contains(&("FRAME-RATE".into(), "25.000".into())), "{attributes:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_without_a_program_are_a_fault_after_a_while() {
     let chunk = vec![0x11; 64 * 1024];
     let (_, mut many) = intake();

@@ -106,6 +106,12 @@ impl Cutter {
         self.last_key_90khz = None;
     }
 
+    /// Forgets the open segment, of which nothing was given out.
+    pub(super) fn abandon(&mut self) {
+        (self.open, self.last_key_90khz) = (None, None);
+        (self.is_broken, self.has_opened) = (false, false);
+    }
+
     fn open(&mut self, unit: &Unit, discontinuity: bool, parts: &mut Parts) {
         let Unit { at, time_90khz, step_90khz, is_key, is_video, .. } = *unit;
         let tables = unit.tables.clone();

@@ -117,12 +117,16 @@ impl Segmenter {
     pub fn interrupt(&mut self, events: &mut Vec<Event>) {
         self.slicer.reset();
         self.reader.reset();
-        self.finish(events);
-        if !self.parts.is_started() {
-            self.parts.clear();
-            self.parts.forget(self.reader.kept.end());
-            self.give(events);
+        if self.parts.is_started() {
+            self.finish(events);
+            return;
         }
+        let end = self.reader.kept.end();
+        self.reader.units.clear();
+        self.cutter.abandon();
+        self.parts.clear();
+        self.parts.forget(end);
+        self.give(events);
     }
 
     /// Closes the open segment: nothing follows.
