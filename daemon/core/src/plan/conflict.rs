@@ -6,12 +6,13 @@ use std::ops::Bound;
 
 use crate::conf::{Code, Place, Problem};
 
-/// The names, paths and targets that are taken, with where.
+/// The names, paths, targets and addresses that are taken, with where.
 #[derive(Default)]
 pub(super) struct Taken {
     names: BTreeMap<String, Place>,
     paths: BTreeMap<String, Place>,
     targets: BTreeMap<String, Place>,
+    addresses: BTreeMap<String, Place>,
 }
 
 impl Taken {
@@ -42,6 +43,18 @@ impl Taken {
             return Some(conflict(place, first, message, "give each a directory of its own"));
         }
         self.targets.insert(target.to_owned(), place);
+        None
+    }
+
+    /// Takes the address that a source listens on.
+    pub(super) fn address(&mut self, address: &str, place: Place) -> Option<Problem> {
+        if let Some(first) = self.addresses.get(address) {
+            let message =
+                format!("two pipelines listen on {address}, and only one of them would hear anything");
+            let help = "follow one pipeline from the other: source \"pipeline\" \"NAME\"";
+            return Some(conflict(place, first, message, help));
+        }
+        self.addresses.insert(address.to_owned(), place);
         None
     }
 

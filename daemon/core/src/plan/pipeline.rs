@@ -48,6 +48,10 @@ pub(super) fn pipeline(node: &Node<'_>, around: &mut Surroundings<'_, '_>) -> Op
         around.followers.add(name, followed, place);
     }
     let enabled = enabled.unwrap_or(true);
+    if let Some(address) = stages.source.plan.spec.listens().filter(|_| enabled) {
+        let taken = around.taken.address(&address, stages.source.kind.clone());
+        taken.into_iter().for_each(|problem| node.add(problem));
+    }
     for (sink, path) in stages.sinks.iter().filter(|_| enabled) {
         let problem = match sink.plan.spec.form() {
             SinkForm::Serves(spec) => around.taken.path(spec.path(), path.clone()),

@@ -73,6 +73,11 @@ pub trait SourceSpec: Spec {
         None
     }
 
+    /// The address of this machine that it alone can listen on, as an operator writes it.
+    fn listens(&self) -> Option<String> {
+        None
+    }
+
     /// How many connections to one host are worth keeping between exchanges: as many as it uses at once, again and
     /// again.
     fn idle_connections(&self) -> usize {

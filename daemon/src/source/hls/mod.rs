@@ -13,7 +13,7 @@ mod sniff;
 mod tests;
 
 use kdl::KdlNode;
-use sluice_core::conf::{HostRule, HttpUrl, Node, Shown, show_url};
+use sluice_core::conf::{Code, HostRule, HttpUrl, Node, Problem, Shown, show_url};
 use sluice_core::pipeline::{Source, SourceContext};
 use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, SourceKind, SourceSpec};
 
@@ -73,6 +73,11 @@ pub(crate) struct Hls {
 
 fn decode(node: &Node<'_>) -> Option<Box<dyn SourceSpec>> {
     let url = node.argument::<HttpUrl>("URL");
+    if url.as_ref().is_some_and(|url| url.0.path().to_ascii_lowercase().ends_with(".ts")) {
+        let place = node.place_of_argument(1, "a transport stream, by its name");
+        let problem = Problem::new(Code::Value, place, "this looks like a transport stream, not a playlist");
+        node.add(problem.help("use source \"mpegts\"").warning());
+    }
     let choice = node.child("variant").map_or(Some(Choice::Highest), |variant| Choice::decode(&variant));
     let asking = Asking::decode(node);
     let parallel = node.child("parallel").map_or(Some(3), |parallel| parallel.argument_within("N", 1..=16));

@@ -215,6 +215,16 @@ impl SourceSpec for MpegTs {
         }
     }
 
+    fn listens(&self) -> Option<String> {
+        match &self.from {
+            // a group can be joined by many
+            Origin::Datagrams(Listening { address, .. }) if !address.0.ip().is_multicast() => {
+                Some(address.to_string())
+            }
+            _ => None,
+        }
+    }
+
     fn asks_origin(&self) -> bool {
         self.operator_url().is_some()
     }

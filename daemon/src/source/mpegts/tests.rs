@@ -1,4 +1,4 @@
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -80,6 +80,26 @@ fn layers_stand_on_http_and_are_a_problem_on_datagrams() {
         let words: Vec<_> = problems.iter().map(|one| one.message.clone()).collect();
         assert_eq!(words.is_empty(), is_fine, "{words:?}");
         assert!(is_fine || words[0].contains("this source asks nothing of an origin"), "{words:?}");
+    }
+}
+
+#[test]
+fn an_address_is_listened_on_by_one_pipeline_and_a_group_by_many() {
+    for (url, is_fine) in
+        [("udp://@239.0.0.1:5000", true), ("udp://0.0.0.0:5000", false), ("http://origin.example/a.ts", true)]
+    {
+        let one = |name: &str| {
+            let text = format!(
+                "pipeline \"{name}\" {{\n    source \"mpegts\" \"{url}\"\n    sink \"hls\" path=\"/{name}\"\n}}\n"
+            );
+            (format!("{name}.kdl"), text)
+        };
+        let kinds: Kinds = crate::kinds::KINDS;
+        let (_, problems) =
+            sluice_core::plan::read(&[one("a"), one("b")], &kinds, &sluice_core::conf::NoSecrets);
+        let words: Vec<_> = problems.iter().map(|one| one.message.clone()).collect();
+        assert_eq!(words.is_empty(), is_fine, "{words:?}");
+        assert!(is_fine || words[0].contains("two pipelines listen on udp://0.0.0.0:5000"), "{words:?}");
     }
 }
 
@@ -220,10 +240,13 @@ async fn an_interface_that_is_not_there_is_a_fault_that_names_it() {
 
 #[tokio::test]
 async fn a_group_is_joined_on_the_interface_that_is_named_for_the_sender_alone() {
-    let group: SocketAddr = format!("239.255.77.1:{}", free_address().await.port()).parse().unwrap();
-    for more in ["interface=\"lo\"", "interface=\"127.0.0.1\" from=\"127.0.0.1\""] {
+    for (group, local, more) in [
+        ("239.255.77.1", "127.0.0.1", "interface=\"lo\""),
+        ("239.255.77.2", "127.0.0.1", "interface=\"127.0.0.1\" from=\"127.0.0.1\""),
+    ] {
+        let group = SocketAddr::new(group.parse().unwrap(), free_address().await.port());
         let (shared, run) = listen(group, more);
-        let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let sender = UdpSocket::bind((local.parse::<IpAddr>().unwrap(), 0)).await.unwrap();
         let sender = socket2::Socket::from(sender.into_std().unwrap());
         sender.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
         let sender = UdpSocket::from_std(sender.into()).unwrap();
@@ -239,4 +262,13 @@ async fn a_group_is_joined_on_the_interface_that_is_named_for_the_sender_alone()
         sending.abort();
         run.abort();
     }
+}
+
+#[tokio::test]
+async fn a_group_of_ipv6_is_joined() {
+    let address = Datagrams(SocketAddr::new("ff11::77".parse().unwrap(), free_address().await.port()));
+    let listening = Listening { address, interface: Some("lo".to_owned()), from: None };
+    // nothing is sent: many machines have no route for groups on the loopback
+    let (socket, _) = socket::open(&listening).unwrap();
+    assert_eq!(socket.local_addr().unwrap().ip(), address.0.ip());
 }
