@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sluice_core::event::Events;
+use sluice_core::fault::Fault;
 use sluice_core::metrics::Metrics;
 use sluice_core::pipeline::{Around, Directory, Fleet, Origins};
 use sluice_core::plan::{Plan, Settled};
@@ -275,6 +276,11 @@ impl Control for Daemon {
 
     fn pipeline(&self, name: &str) -> Option<PipelineView> {
         self.board.pipeline(name)
+    }
+
+    fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Arc<str>, Fault>>> {
+        let switcher = self.board.switcher(name);
+        async move { Some(switcher?.switch(to).await) }.boxed()
     }
 
     fn audience(&self, name: &str) -> Option<AudienceView> {

@@ -5,6 +5,7 @@ mod architecture;
 mod certificates;
 mod documents;
 mod exec;
+mod failover;
 mod faults;
 mod first_day;
 mod guard;

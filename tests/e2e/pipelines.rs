@@ -31,10 +31,12 @@ async fn pipelines_share_one_connection_and_serve_the_same_bytes() {
     let sluice = setup.start().await;
     serves(&sluice, "/live/b/index.m3u8").await;
     let views = ["/live/upper/index.m3u8", "/live/a/index.m3u8", "/live/b/index.m3u8"];
-    let mut crowd: Vec<_> = views.iter().map(|path| Viewer::new(sluice.viewers, path).watch()).collect();
+    let crowd: Vec<_> = views.iter().map(|path| Viewer::new(sluice.viewers, path).watch()).collect();
+    for viewing in &crowd {
+        eventually("four segments", SOON, async || (viewing.count() >= 4).then_some(())).await;
+    }
     let mut taken = Vec::new();
-    for mut viewing in crowd.drain(..) {
-        viewing.takes(4, SOON).await;
+    for viewing in crowd {
         let one = viewing.stop().await;
         assert!(
             one.violations.is_empty() && one.failures.is_empty(),

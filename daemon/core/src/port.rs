@@ -1,11 +1,13 @@
 //! What the domain asks of the outside. Adapters implement these; tests bring fakes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
+use tokio::sync::watch;
 
 use crate::fault::Fault;
 
@@ -27,6 +29,23 @@ pub trait Ledger: Send + Sync {
 
     /// Keeps it. Returns at once: the adapter writes behind the caller's back, newest last, and logs failures.
     fn store(&self, pipeline: &str, numbering: Numbering);
+}
+
+/// What is thought of a stream from beside the byte path.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Opinion {
+    /// The run that it is about (see `pipeline::Shared::run`): one about a run that was left counts for nothing.
+    pub run: u64,
+    /// The health score, 0 to 100; none for no opinion.
+    pub score: Option<u32>,
+    /// What a monitor found that makes the stream useless, in words: black, frozen, silent.
+    pub verdict: Option<Arc<str>>,
+}
+
+/// Forms opinions on streams.
+pub trait Judge: Send + Sync {
+    /// A pipeline has started: opinions on it go into `opinions`, until whoever listens is gone.
+    fn follow(&self, pipeline: &str, opinions: watch::Sender<Opinion>);
 }
 
 /// A program to run beside the daemon, never through a shell. It has no `Debug`: arguments and environment may hold

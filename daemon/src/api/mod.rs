@@ -8,7 +8,10 @@ mod router;
 mod server;
 pub(crate) mod view;
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
+use sluice_core::fault::Fault;
 
 pub(crate) use events::EventLog;
 pub(crate) use server::{Admin, Parts};
@@ -22,6 +25,10 @@ pub(crate) trait Control: Send + Sync + 'static {
 
     /// One of them.
     fn pipeline(&self, name: &str) -> Option<PipelineView>;
+
+    /// Switches a pipeline to the source at this place of its chain, from 1, or to the next. Gives the source's name once
+    /// it is started; none where there is no such pipeline.
+    fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Arc<str>, Fault>>>;
 
     /// The viewers of its transport streams; none where there is no such pipeline.
     fn audience(&self, name: &str) -> Option<AudienceView>;

@@ -14,6 +14,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
+use sluice_core::fault::FaultKind;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -42,7 +43,7 @@ pub(super) fn router(parts: Parts, gate: Arc<Gate>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/v1/pipelines", get(pipelines))
-        .route("/api/v1/pipelines/{*name}", get(pipeline)) // names may hold slashes, encoded or not
+        .route("/api/v1/pipelines/{*name}", get(pipeline).post(switch)) // names may hold slashes, encoded or not
         .route("/api/v1/config", get(config))
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/events", get(events))
@@ -110,6 +111,38 @@ async fn pipeline(State(app): Shared, Path(name): Path<String>) -> Result<Respon
     match name.strip_suffix("/viewers").and_then(|name| control.audience(name)) {
         Some(view) => Ok(Json(view).into_response()),
         None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no pipeline {name:?}"))),
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Switch {
+    /// The place in the chain, from 1; none for the next one.
+    source: Option<usize>,
+}
+
+/// `POST /api/v1/pipelines/NAME/switch`.
+async fn switch(
+    State(app): Shared,
+    Path(path): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let Some(name) = path.strip_suffix("/switch") else {
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here"));
+    };
+    let body = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
+    let parsed = if body.is_empty() { Ok(Switch::default()) } else { serde_json::from_slice(&body) };
+    let wanted: Switch =
+        parsed.map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+    match app.parts.control.switch(name, wanted.source).await {
+        None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no pipeline {name:?}"))),
+        Some(Ok(source)) => Ok(Json(json!({ "source": source })).into_response()),
+        Some(Err(fault)) if fault.kind == FaultKind::NotFound => {
+            let number = wanted.source.unwrap_or_default();
+            let detail = format!("the pipeline {name:?} has no source {number}");
+            Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+        }
+        Some(Err(fault)) => Err(Refusal::new(fault.status(), fault.to_string())),
     }
 }
 

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use prometheus::Registry;
 use sluice_core::event::Events;
+use sluice_core::fault::{Fault, FaultKind};
 
 use super::view::{
     AudienceView, ChangeView, Check, ConfigView, Outcome, PipelineView, ProblemView, ReloadView,
@@ -41,6 +42,9 @@ impl Control for Scripted {
             reason: "nothing new for 18 s".to_owned(),
             since: Timestamp::UNIX_EPOCH,
             source: Some("source 1 hls".to_owned()),
+            sources: Vec::new(),
+            last_switch: None,
+            switches_left: 10,
             last_fault: None,
             target_duration_seconds: Some(6),
             part_target_seconds: None,
@@ -53,6 +57,14 @@ impl Control for Scripted {
     fn pipeline(&self, name: &str) -> Option<PipelineView> {
         assert_ne!(name, "panic", "on purpose");
         self.pipelines().into_iter().find(|pipeline| pipeline.name == name)
+    }
+
+    fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Arc<str>, Fault>>> {
+        let known = self.pipeline(name).map(|_| match to {
+            None | Some(1 | 2) => Ok(format!("source {} hls", to.unwrap_or(2)).into()),
+            Some(_) => Err(FaultKind::NotFound.into()),
+        });
+        std::future::ready(known).boxed()
     }
 
     fn audience(&self, name: &str) -> Option<AudienceView> {

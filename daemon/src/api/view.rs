@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sluice_core::conf::{Problem, Severity};
-use sluice_core::pipeline::{Pushed, Rendition, Shared};
+use sluice_core::pipeline::{LastSwitch, Pushed, Rendition, Shared, SourceState, SourceStatus};
 
 /// A pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,12 @@ pub(crate) struct PipelineView {
     pub(crate) since: Timestamp,
     /// The stage that feeds it, as `source 1 hls`.
     pub(crate) source: Option<String>,
+    /// Its sources, in the order of the chain.
+    pub(crate) sources: Vec<SourceView>,
+    /// The last switch of sources; none since the start.
+    pub(crate) last_switch: Option<SwitchView>,
+    /// Switches that the budget has left.
+    pub(crate) switches_left: u32,
     /// What went wrong last.
     pub(crate) last_fault: Option<FaultView>,
     /// The target duration of its playlists, in seconds.
@@ -31,6 +37,36 @@ pub(crate) struct PipelineView {
     /// What its sinks that push are doing.
     #[serde(default)]
     pub(crate) pushing: Vec<PushView>,
+}
+
+/// A source of a chain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SourceView {
+    /// Its name within the pipeline, as metrics have it: `source 1 hls`.
+    pub(crate) name: String,
+    /// active, starting, standby, proving, resting or refused.
+    pub(crate) state: String,
+    /// Why it rests or was refused; may be empty.
+    pub(crate) reason: String,
+    /// Until when it rests.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// A switch of sources.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SwitchView {
+    /// When.
+    pub(crate) time: Timestamp,
+    /// The source that was left.
+    pub(crate) from: Option<String>,
+    /// The source that was taken.
+    pub(crate) to: String,
+    /// The label under which metrics count it.
+    pub(crate) reason: String,
+    /// Why, in words.
+    pub(crate) message: String,
+    /// How long no media came.
+    pub(crate) gap_seconds: f64,
 }
 
 /// A fault.
@@ -118,13 +154,11 @@ impl From<&Pushed> for PushView {
 }
 
 impl PipelineView {
-    /// What `shared` knows. `source` feeds it; `sinks` are names with paths.
-    pub(crate) fn of<'a>(
-        shared: &Shared,
-        source: Option<String>,
-        sinks: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Self {
+    /// What `shared` knows. `sinks` are names with paths.
+    pub(crate) fn of<'a>(shared: &Shared, sinks: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let status = shared.status().borrow().clone();
+        let chain = shared.chain();
+        let active = chain.sources.iter().find(|source| source.state == SourceState::Active);
         let set = shared.renditions();
         let renditions =
             set.iter().flat_map(|set| &set.renditions).map(|one| RenditionView::of(one)).collect();
@@ -138,7 +172,10 @@ impl PipelineView {
             state: status.state.word().to_owned(),
             reason: status.reason,
             since: status.since,
-            source,
+            source: active.map(|source| source.stage.to_string()),
+            sources: chain.sources.iter().map(SourceView::from).collect(),
+            last_switch: chain.last_switch.as_ref().map(SwitchView::from),
+            switches_left: chain.switches_left,
             last_fault: shared.last_fault().map(|fault| FaultView {
                 time: fault.0,
                 kind: fault.1.kind.label().to_owned(),
@@ -158,6 +195,30 @@ impl PipelineView {
     /// Viewers of all sinks.
     pub(crate) fn viewers(&self) -> i64 {
         self.sinks.iter().map(|sink| sink.viewers).sum()
+    }
+}
+
+impl From<&SourceStatus> for SourceView {
+    fn from(source: &SourceStatus) -> Self {
+        Self {
+            name: source.stage.to_string(),
+            state: source.state.word().to_owned(),
+            reason: source.reason.clone(),
+            until: source.until,
+        }
+    }
+}
+
+impl From<&LastSwitch> for SwitchView {
+    fn from(last: &LastSwitch) -> Self {
+        Self {
+            time: last.time,
+            from: last.from.as_ref().map(ToString::to_string),
+            to: last.to.to_string(),
+            reason: last.reason.to_owned(),
+            message: last.words.clone(),
+            gap_seconds: last.gap_seconds,
+        }
     }
 }
 

@@ -86,6 +86,17 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Make a running daemon feed a pipeline from another of its sources.
+    ///
+    /// The source is started beside the one that feeds the pipeline, and takes over with its first segment.
+    Switch {
+        #[command(flatten)]
+        admin: AdminArguments,
+        /// The pipeline.
+        pipeline: String,
+        /// The place of the source in the chain, from 1; without it, the next one.
+        source: Option<usize>,
+    },
     /// Print the completions for a shell.
     Completions {
         /// The shell.
@@ -119,6 +130,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Kinds { kind } => kinds::kinds(&KINDS, kind.as_deref()),
         Command::Status { admin } => remote::status(&admin.admin, token.as_deref()),
         Command::Reload { admin, dry_run } => remote::reload(&admin.admin, token.as_deref(), dry_run),
+        Command::Switch { admin, pipeline, source } => {
+            remote::switch(&admin.admin, token.as_deref(), &pipeline, source)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "sluice", &mut script);

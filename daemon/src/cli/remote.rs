@@ -8,7 +8,7 @@ use bytes::Bytes;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use http::header::{AUTHORIZATION, HOST};
 use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -64,6 +64,28 @@ pub(crate) fn reload(admin: &str, token: Option<&str>, dry_run: bool) -> ExitCod
         };
         Ok((describe(&view), code))
     }))
+}
+
+/// `sluice switch`: prints the source that was started. 0 where the daemon started it, else 1.
+pub(crate) fn switch(admin: &str, token: Option<&str>, pipeline: &str, source: Option<usize>) -> ExitCode {
+    finish(run(|| async { Ok((format!("{}\n", ask_switch(admin, token, pipeline, source).await?), 0)) }))
+}
+
+async fn ask_switch(
+    admin: &str,
+    token: Option<&str>,
+    pipeline: &str,
+    source: Option<usize>,
+) -> Result<String, RemoteError> {
+    let path = format!("/api/v1/pipelines/{pipeline}/switch");
+    let body = serde_json::json!({ "source": source }).to_string();
+    match send(admin, token, Method::POST, &path, body).await? {
+        (StatusCode::OK, body) => {
+            let answer: Value = parse(&body)?;
+            Ok(format!("{pipeline}: {} is started", answer["source"].as_str().unwrap_or_default()))
+        }
+        (status, body) => Err(refused(status, &body)),
+    }
 }
 
 type Printed = Result<(String, u8), RemoteError>;
@@ -128,6 +150,16 @@ async fn ask(
     method: Method,
     path: &str,
 ) -> Result<(StatusCode, Bytes), RemoteError> {
+    send(admin, token, method, path, String::new()).await
+}
+
+async fn send(
+    admin: &str,
+    token: Option<&str>,
+    method: Method,
+    path: &str,
+    body: String,
+) -> Result<(StatusCode, Bytes), RemoteError> {
     let wrong = || RemoteError::Address(admin.to_owned());
     let uri: Uri = admin.parse().map_err(|_| wrong())?;
     let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(wrong)?;
@@ -142,7 +174,8 @@ async fn ask(
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| RemoteError::Exchange(error.into()))?;
+    let request =
+        request.body(Full::<Bytes>::from(body)).map_err(|error| RemoteError::Exchange(error.into()))?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(failed)?;
         let status = response.status();

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use sluice_core::pipeline::{Fleet, Pushed, Shared};
+use sluice_core::pipeline::{Fleet, Pushed, Shared, Switcher};
 
 use crate::api::view::{AudienceView, Check, ConfigView, PipelineView, PushView};
 
 /// A pipeline that runs.
 struct Posted {
     shared: Arc<Shared>,
-    source: Option<String>,
+    switcher: Switcher,
     /// Stage and path of each sink.
     sinks: Vec<(Arc<str>, String)>,
     pushed: Vec<Pushed>,
@@ -46,6 +46,11 @@ impl Board {
     /// The pipeline of this name.
     pub(crate) fn pipeline(&self, name: &str) -> Option<PipelineView> {
         self.pipelines.load().get(name).map(Posted::view)
+    }
+
+    /// How the pipeline of this name is told to switch.
+    pub(crate) fn switcher(&self, name: &str) -> Option<Switcher> {
+        Some(self.pipelines.load().get(name)?.switcher.clone())
     }
 
     /// The viewers of a pipeline's transport streams.
@@ -91,15 +96,14 @@ impl Board {
 
     pub(super) fn post(&self, fleet: &Fleet) {
         let posted = fleet.iter().map(|(name, pipeline)| {
-            let source =
-                pipeline.plan().sources.first().map(|source| format!("source 1 {}", source.spec.kind()));
+            let switcher = pipeline.switcher().clone();
             let sinks =
                 pipeline.mounts().iter().map(|mount| (mount.stage.clone(), mount.path.clone())).collect();
             (
                 name.clone(),
                 Posted {
                     shared: pipeline.shared().clone(),
-                    source,
+                    switcher,
                     sinks,
                     pushed: pipeline.pushed().collect(),
                 },
@@ -117,6 +121,6 @@ impl Posted {
     fn view(&self) -> PipelineView {
         let sinks = self.sinks.iter().map(|(stage, path)| (&**stage, path.as_str()));
         let pushing = self.pushed.iter().map(PushView::from).collect();
-        PipelineView { pushing, ..PipelineView::of(&self.shared, self.source.clone(), sinks) }
+        PipelineView { pushing, ..PipelineView::of(&self.shared, sinks) }
     }
 }

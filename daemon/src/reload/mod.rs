@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use sluice_core::event::Events;
+use sluice_core::event::{self, Events};
 use sluice_core::pipeline::{Fleet, Pipeline};
 use sluice_core::plan::{self, Change, Good, Plan, Server, ServerPart, Settled};
 use tokio_util::task::TaskTracker;
@@ -254,7 +254,7 @@ impl Reloader {
             Outcome::DryRun => return,
         }
         let detail = serde_json::json!({ "cause": cause, "outcome": reload.outcome, "error": reload.error });
-        self.parts.events.publish("config.reloaded", None, detail);
+        self.parts.events.publish(event::CONFIG_RELOADED, None, detail);
         let problems = config.problems.len();
         if reload.outcome == Outcome::Unchanged {
             tracing::debug!(cause, problems, "configuration read, nothing changed");

@@ -162,6 +162,11 @@ impl Encoder {
         usize::from(self.ladder == Ladder::PackedAudioGroup)
     }
 
+    /// Stops it where it stands: its playlist stays and does not move any more.
+    pub fn pause(&self) {
+        self.process.signal(nix::sys::signal::Signal::SIGSTOP);
+    }
+
     /// What ffmpeg complained about.
     pub fn log(&self) -> String {
         self.process.log()

@@ -10,6 +10,35 @@ use tokio::sync::broadcast;
 /// How many events a listener may lag behind before it loses the oldest.
 const BACKLOG: usize = 1024;
 
+/// A pipeline moved to another state.
+pub const PIPELINE_STATE: &str = "pipeline.state";
+/// Media stopped coming to a pipeline that was live.
+pub const STREAM_STALLED: &str = "stream.stalled";
+/// Media comes again to a pipeline that was live before.
+pub const STREAM_RECOVERED: &str = "stream.recovered";
+/// Another source feeds a pipeline.
+pub const SOURCE_SWITCHED: &str = "source.switched";
+/// A source went down, or was left.
+pub const SOURCE_FAILED: &str = "source.failed";
+/// A source cannot take the place of what is served.
+pub const SOURCE_REFUSED: &str = "source.refused";
+/// A pipeline has no switches left for now.
+pub const SOURCE_BUDGET_SPENT: &str = "source.budget-spent";
+/// The configuration was read again.
+pub const CONFIG_RELOADED: &str = "config.reloaded";
+
+/// Every kind of event.
+pub const KINDS: &[&str] = &[
+    PIPELINE_STATE,
+    STREAM_STALLED,
+    STREAM_RECOVERED,
+    SOURCE_SWITCHED,
+    SOURCE_FAILED,
+    SOURCE_REFUSED,
+    SOURCE_BUDGET_SPENT,
+    CONFIG_RELOADED,
+];
+
 /// Something that happened.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
@@ -17,7 +46,7 @@ pub struct Event {
     pub id: u64,
     /// When.
     pub time: Timestamp,
-    /// What: `pipeline.state`, `config.reloaded`.
+    /// What: one of [`KINDS`].
     pub kind: &'static str,
     /// The pipeline that it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]

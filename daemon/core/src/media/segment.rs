@@ -45,6 +45,16 @@ pub enum Container {
 }
 
 impl Container {
+    /// What it is, in words.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::TransportStream => "a transport stream",
+            Self::FragmentedMp4 { .. } => "fragmented MP4",
+            Self::PackedAudio { .. } => "packed audio",
+            Self::WebVtt => "WebVTT",
+        }
+    }
+
     /// The extension of object names.
     pub fn extension(&self) -> &'static str {
         match self {

@@ -11,6 +11,8 @@ pub(super) struct SourceFamilies {
     pub(super) faults: IntCounterVec,
     pub(super) restarts: IntCounterVec,
     pub(super) segment_fetch: HistogramVec,
+    pub(super) switches: IntCounterVec,
+    pub(super) switch_gap: HistogramVec,
 }
 
 pub(super) struct WindowFamilies {
@@ -81,6 +83,13 @@ impl SourceFamilies {
         let buckets = vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let segment_fetch = HistogramVec::new(fetch.buckets(buckets), labels)?;
         to.0.register(Box::new(segment_fetch.clone()))?;
+        let gap = HistogramOpts::new(
+            "sluice_source_switch_gap_seconds",
+            "Time without media before a source that was switched to brought its first.",
+        );
+        let buckets = vec![0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0];
+        let switch_gap = HistogramVec::new(gap.buckets(buckets), &["pipeline"])?;
+        to.0.register(Box::new(switch_gap.clone()))?;
         Ok(Self {
             active: to.gauge("source_active", "1 for the source that feeds the pipeline.", labels)?,
             bytes: to.counter("source_bytes_total", "Media bytes taken in.", labels)?,
@@ -96,6 +105,12 @@ impl SourceFamilies {
             )?,
             restarts: to.counter("source_restarts_total", "Starts of a source after its first.", labels)?,
             segment_fetch,
+            switches: to.counter(
+                "source_switches_total",
+                "Switches of sources by the reason for which the one before was left.",
+                &["pipeline", "reason"],
+            )?,
+            switch_gap,
         })
     }
 }

@@ -72,6 +72,7 @@ impl Metrics {
             &source.bytes,
             &source.faults,
             &source.restarts,
+            &source.switches,
             &window.segments,
             &window.gaps,
             &window.discontinuities,
@@ -96,6 +97,7 @@ impl Metrics {
         floats
             .iter()
             .for_each(|family| remove_series(*family, pipeline, |labels| family.remove_label_values(labels)));
+        remove_series(&source.switch_gap, pipeline, |labels| source.switch_gap.remove_label_values(labels));
         remove_series(&record.lost_seconds, pipeline, |labels| {
             record.lost_seconds.remove_label_values(labels)
         });
@@ -135,6 +137,16 @@ impl PipelineMetrics {
     /// The state gauge for this state.
     pub fn state(&self, state: &str) -> IntGauge {
         self.families.state.with_label_values(&[&*self.name, state])
+    }
+
+    /// Switches of sources for a reason, by its label.
+    pub fn switch(&self, reason: &str) -> IntCounter {
+        self.families.source.switches.with_label_values(&[&*self.name, reason])
+    }
+
+    /// How long no media came at switches.
+    pub fn switch_gap(&self) -> Histogram {
+        self.families.source.switch_gap.with_label_values(&[&*self.name])
     }
 
     /// The counters of a source.

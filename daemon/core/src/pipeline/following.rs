@@ -171,7 +171,7 @@ mod tests {
             independent_segments: true,
             part_target: None,
         };
-        let set = shared.open(&opening);
+        let set = shared.open(&opening, super::super::feed::Fit::Replace).0;
         shared.publish(&set);
         let rendition = set.renditions[0].clone();
         Follower::new(set, rendition, None)

@@ -81,7 +81,7 @@ impl Intake {
     /// cut; `Unsupported` when the wanted program is not there or is scrambled, and as [`Writer::append`]; `Stopped`
     /// when a newer run is live.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.feed.beat();
+        self.feed.received(bytes.len());
         self.segmenter.push(bytes, &mut self.events)?;
         if self.writer.is_none() {
             self.begin();

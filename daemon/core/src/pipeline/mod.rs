@@ -1,6 +1,7 @@
 //! Pipelines: one stream from its source through its windows to its sinks, and the fleet of them.
 
 mod around;
+mod failover;
 mod feed;
 mod fleet;
 mod following;
@@ -8,6 +9,7 @@ mod intake;
 mod opening;
 pub mod program;
 mod pushing;
+mod rendition_set;
 #[cfg(test)]
 mod resuming_tests;
 mod running;
@@ -20,18 +22,22 @@ mod supervisor;
 mod tests;
 mod viewers;
 mod window;
+mod writer;
 
 pub use crate::media::{RenditionSpec, Role};
 pub use around::{Around, Directory};
-pub use feed::{Feed, Writer};
+pub use failover::{ChainStatus, LastSwitch, Reason, SourceState, SourceStatus, Switcher};
+pub use feed::Feed;
 pub use fleet::Fleet;
 pub use following::{Follower, Found, Mark, Piece};
 pub use intake::{Cutting, Intake};
 pub use opening::Opening;
 pub use pushing::{Marks, PushContext, PushState, PushStatus, Pushed, Pusher};
+pub use rendition_set::{Rendition, RenditionSet};
 pub use running::{Mount, Origins, Pipeline};
-pub use shared::{Rendition, RenditionSet, Setup, Shared};
+pub use shared::{Setup, Shared};
 pub use source::{End, Source, SourceContext};
 pub use status::{State, Status};
 pub use viewers::Viewers;
 pub use window::{Bounds, Snapshot, Window};
+pub use writer::Writer;

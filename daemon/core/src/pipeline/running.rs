@@ -1,20 +1,20 @@
 //! One pipeline that runs: its source task, its windows, its mounted sinks; changed in place where possible.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tower::Service;
-use tower::util::BoxCloneSyncService;
 
+use super::failover::{Director, Switcher, Wanted};
 use super::pushing::{Pushed, Pushers};
-use super::stack::{around_upstream, context, mounts};
-use super::supervisor::{Job, watch_over};
+use super::stack::mounts;
+use super::supervisor::watch_over;
 use super::{Bounds, Setup, Shared, State};
-use crate::fault::Fault;
 use crate::plan::{PipelinePlan, StagePlan};
-use crate::stage::{Answer, Exchange, Serving, SinkSpec, SourceSpec, States, Upstream};
+use crate::stage::{Serving, SinkSpec, SourceSpec, States, Upstream};
+
+/// How many orders of operators may wait.
+const WAITING_ORDERS: usize = 4;
 
 /// Makes the innermost service that a source's exchanges go to.
 pub trait Origins: Send + Sync {
@@ -33,38 +33,16 @@ pub struct Mount {
     pub service: Serving,
 }
 
-/// What a source keeps while its layers change.
-struct Ground {
-    /// The innermost service, with its connections and cookies.
-    client: Upstream,
-    /// What the layers know.
-    states: Arc<States>,
-}
-
-impl Ground {
-    fn new(origins: &dyn Origins, source: &StagePlan<dyn SourceSpec>) -> Self {
-        Self { client: origins.client(&*source.spec), states: Arc::default() }
-    }
-
-    fn stack(&self, source: &StagePlan<dyn SourceSpec>, shared: &Arc<Shared>) -> Upstream {
-        let context = context(shared, stage_name(source), &self.states);
-        around_upstream(self.client.clone(), &source.layers, &context)
-    }
-}
-
 /// A pipeline that runs. Dropping it stops it at once.
 pub struct Pipeline {
     shared: Arc<Shared>,
     plan: PipelinePlan,
-    origins: Arc<dyn Origins>,
-    ground: Ground,
     /// What the layers of the sinks know.
     sink_states: Arc<States>,
-    upstream: Arc<ArcSwap<Upstream>>,
-    version: u32,
-    source: JoinHandle<()>,
-    /// Earlier sources, which feed the pipeline until the newest is live.
-    retiring: Vec<JoinHandle<()>>,
+    /// Dropped, it ends the director.
+    wanted: Option<watch::Sender<Wanted>>,
+    switcher: Switcher,
+    director: JoinHandle<()>,
     watch: JoinHandle<()>,
     mounts: Vec<Mount>,
     pushers: Pushers,
@@ -74,29 +52,18 @@ impl Pipeline {
     /// Starts it. `None` when `plan` has no source, which a plan without problems never has.
     pub fn start(setup: Setup, plan: PipelinePlan, origins: Arc<dyn Origins>) -> Option<Self> {
         let shared = Arc::new(Shared::new(setup, bounds(&plan)));
-        let first = plan.sources.first()?;
-        let ground = Ground::new(&*origins, first);
-        let upstream = Arc::new(ArcSwap::from_pointee(ground.stack(first, &shared)));
-        let source = job(first, &shared, &upstream, 1).spawn();
+        plan.sources.first()?;
+        let wanted = watch::Sender::new(Wanted::of(&plan));
+        let (orders, waiting) = mpsc::channel(WAITING_ORDERS);
+        let director = Director::new(shared.clone(), origins, wanted.subscribe(), waiting);
+        let director = tokio::spawn(director.direct());
         let watch = tokio::spawn(watch_over(shared.clone()));
         let sink_states = Arc::default();
         let mounts = mounts(&plan.sinks, &shared, &sink_states);
         let mut pushers = Pushers::default();
         pushers.bring(&plan.sinks, &shared);
-        Some(Self {
-            shared,
-            plan,
-            origins,
-            ground,
-            sink_states,
-            upstream,
-            version: 1,
-            source,
-            retiring: Vec::new(),
-            watch,
-            mounts,
-            pushers,
-        })
+        let (wanted, switcher) = (Some(wanted), Switcher(orders));
+        Some(Self { shared, plan, sink_states, wanted, switcher, director, watch, mounts, pushers })
     }
 
     /// What its stages share.
@@ -119,16 +86,20 @@ impl Pipeline {
         self.pushers.iter()
     }
 
-    /// Changes it in place: windows, numbers and viewers stay. A source with other settings is started beside the
-    /// one that runs, and takes over with its first segment; other layers apply from the next exchange on.
+    /// How it is told to switch to another source.
+    pub fn switcher(&self) -> &Switcher {
+        &self.switcher
+    }
+
+    /// Changes it in place: windows, numbers and viewers stay. The source that feeds it runs on if it is still in the
+    /// chain; else the best of the new chain is started beside it, and takes over with its first segment. Other layers
+    /// apply from the next exchange on.
     pub fn retune(&mut self, plan: PipelinePlan) {
-        let Some(first) = plan.sources.first() else { return };
         self.shared.resize(bounds(&plan));
-        let before = self.plan.sources.first();
-        if before.is_none_or(|before| !before.same_spec(first)) {
-            self.switch_source(first);
-        } else if before.is_none_or(|before| !before.same_layers(first)) {
-            self.upstream.store(Arc::new(self.ground.stack(first, &self.shared)));
+        if (self.plan.sources != plan.sources || self.plan.failover != plan.failover)
+            && let Some(wanted) = &self.wanted
+        {
+            wanted.send_replace(Wanted::of(&plan));
         }
         if !same_sinks(&self.plan.sinks, &plan.sinks) {
             self.mounts = mounts(&plan.sinks, &self.shared, &self.sink_states);
@@ -137,25 +108,16 @@ impl Pipeline {
         self.plan = plan;
     }
 
-    fn switch_source(&mut self, source: &StagePlan<dyn SourceSpec>) {
-        self.version += 1;
-        self.ground = Ground::new(&*self.origins, source);
-        self.upstream = Arc::new(ArcSwap::from_pointee(self.ground.stack(source, &self.shared)));
-        let next = job(source, &self.shared, &self.upstream, self.version).spawn();
-        self.retiring.retain(|task| !task.is_finished());
-        self.retiring.push(std::mem::replace(&mut self.source, next));
-    }
-
     /// Stops it, and waits until its tasks are gone.
     pub async fn stop(mut self, reason: &str) {
         self.shared.set_state(State::Stopped, reason);
         self.pushers.stop().await;
-        let mut tasks = std::mem::take(&mut self.retiring);
-        self.abort();
-        tasks.push(std::mem::replace(&mut self.source, tokio::spawn(std::future::ready(()))));
-        tasks.push(std::mem::replace(&mut self.watch, tokio::spawn(std::future::ready(()))));
-        for task in tasks {
-            task.abort();
+        self.wanted.take();
+        self.watch.abort();
+        let gone = std::future::ready(());
+        let director = std::mem::replace(&mut self.director, tokio::spawn(gone.clone()));
+        let watch = std::mem::replace(&mut self.watch, tokio::spawn(gone));
+        for task in [director, watch] {
             if let Err(error) = task.await
                 && error.is_panic()
             {
@@ -163,41 +125,17 @@ impl Pipeline {
             }
         }
     }
-
-    fn abort(&self) {
-        self.source.abort();
-        self.watch.abort();
-        self.retiring.iter().for_each(JoinHandle::abort);
-    }
 }
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        self.abort();
+        self.director.abort();
+        self.watch.abort();
     }
 }
 
 fn bounds(plan: &PipelinePlan) -> Bounds {
     Bounds { segments: plan.buffer.spec.segments(), bytes: plan.buffer.spec.bytes() }
-}
-
-fn job(
-    source: &StagePlan<dyn SourceSpec>,
-    shared: &Arc<Shared>,
-    upstream: &Arc<ArcSwap<Upstream>>,
-    version: u32,
-) -> Job {
-    Job {
-        shared: shared.clone(),
-        spec: source.spec.clone(),
-        stage: stage_name(source),
-        upstream: BoxCloneSyncService::new(Retunable { current: upstream.clone() }),
-        version,
-    }
-}
-
-fn stage_name(source: &StagePlan<dyn SourceSpec>) -> Arc<str> {
-    format!("source 1 {}", source.spec.kind()).into()
 }
 
 fn same_sinks(before: &[StagePlan<dyn SinkSpec>], after: &[StagePlan<dyn SinkSpec>]) -> bool {
@@ -206,25 +144,4 @@ fn same_sinks(before: &[StagePlan<dyn SinkSpec>], after: &[StagePlan<dyn SinkSpe
             .iter()
             .zip(after)
             .all(|(before, after)| before.same_spec(after) && before.same_layers(after))
-}
-
-/// Sends each exchange to the stack that holds now, so that a source runs on while its layers change.
-#[derive(Clone)]
-struct Retunable {
-    current: Arc<ArcSwap<Upstream>>,
-}
-
-impl Service<Exchange> for Retunable {
-    type Response = Answer;
-    type Error = Fault;
-    type Future = futures_util::future::BoxFuture<'static, Result<Answer, Fault>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        Poll::Ready(Ok(())) // the stack is made ready in `call`: it may be another one by then
-    }
-
-    fn call(&mut self, exchange: Exchange) -> Self::Future {
-        let stack = Upstream::clone(&self.current.load());
-        Box::pin(tower::ServiceExt::oneshot(stack, exchange))
-    }
 }

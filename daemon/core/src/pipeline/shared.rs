@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -10,56 +10,19 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::failover::ChainStatus;
+use super::feed::Fit;
 use super::program::{Broadcast, Broadcasting};
-use super::{Around, Bounds, Opening, RenditionSpec, State, Status, Viewers, Window};
-use crate::event::Events;
+use super::rendition_set::ceil_secs;
+use super::{Around, Bounds, Opening, Rendition, RenditionSet, State, Status, Viewers, Window};
+use crate::event::{self, Events};
 use crate::fault::Fault;
 use crate::metrics::PipelineMetrics;
-use crate::port::{Ledger, Numbering};
+use crate::port::{Ledger, Numbering, Opinion};
 use crate::stage::States;
-
-/// A segment that the set before takes in while it is replaced must not share a number with a new one.
-const IN_FLIGHT: u64 = 4;
 
 /// How far ahead the kept numbers run, so that not every segment has to be written.
 const RESERVE: u64 = 256;
-
-/// A rendition with its window.
-pub struct Rendition {
-    /// What it is.
-    pub spec: RenditionSpec,
-    /// Its segments.
-    pub window: Arc<Window>,
-}
-
-/// Every rendition of a pipeline.
-pub struct RenditionSet {
-    /// Variants first, in the order of the origin.
-    pub renditions: Vec<Arc<Rendition>>,
-    /// Whether every segment can be decoded on its own (EXT-X-INDEPENDENT-SEGMENTS).
-    pub independent_segments: bool,
-    /// Part of every object's name: a new one with every set of windows, so that no URL ever changes its bytes.
-    pub epoch: Arc<str>,
-    /// When a source found these renditions at its origin.
-    pub since: Instant,
-    /// Whether it takes the place of other renditions that had viewers.
-    pub succeeds: bool,
-    /// The longest part (PART-TARGET) for the life of the set; none where it is not paced in parts.
-    pub part_target: Option<Duration>,
-    target_duration_secs: AtomicU64,
-}
-
-impl RenditionSet {
-    /// EXT-X-TARGETDURATION, the same in every rendition.
-    pub fn target_duration(&self) -> Duration {
-        Duration::from_secs(self.target_duration_secs.load(Ordering::Relaxed))
-    }
-
-    /// The rendition of this name.
-    pub fn find(&self, name: &str) -> Option<&Arc<Rendition>> {
-        self.renditions.iter().find(|rendition| rendition.spec.name == name)
-    }
-}
 
 /// What a pipeline is made with.
 #[derive(Clone)]
@@ -98,6 +61,10 @@ pub struct Shared {
     pub(super) reserved: std::sync::Mutex<Option<Numbering>>,
     last_fault: ArcSwapOption<(Timestamp, Fault)>,
     media: watch::Sender<Instant>,
+    gap: ArcSwap<Duration>,
+    chain: ArcSwap<ChainStatus>,
+    opinions: watch::Sender<Opinion>,
+    has_alternatives: AtomicBool,
     viewers: ArcSwap<BTreeMap<Arc<str>, Arc<Viewers>>>,
     broadcast: super::program::Place,
 }
@@ -124,6 +91,10 @@ impl Shared {
             reserved: std::sync::Mutex::new(None),
             last_fault: ArcSwapOption::empty(),
             media: watch::Sender::new(Instant::now()),
+            gap: ArcSwap::default(),
+            chain: ArcSwap::default(),
+            opinions: watch::Sender::default(),
+            has_alternatives: AtomicBool::new(false),
             viewers: ArcSwap::default(),
             broadcast: super::program::Place::default(),
         }
@@ -177,7 +148,12 @@ impl Shared {
         self.metrics.state(state.word()).set(1);
         tracing::info!(pipeline = %self.name, from = before.word(), to = state.word(), reason, "pipeline changed state");
         let detail = serde_json::json!({ "from": before.word(), "to": state.word(), "reason": reason });
-        self.events.publish("pipeline.state", Some(self.name.clone()), detail);
+        self.tell(event::PIPELINE_STATE, detail.clone());
+        if before == State::Live && matches!(state, State::Stalled | State::Failed) {
+            self.tell(event::STREAM_STALLED, detail);
+        } else if state == State::Live && matches!(before, State::Stalled | State::Failed) {
+            self.tell(event::STREAM_RECOVERED, detail);
+        }
     }
 
     /// Tells everyone who listens that something happened to this pipeline.
@@ -230,16 +206,76 @@ impl Shared {
         self.last_fault.store(Some(Arc::new((Timestamp::now(), fault.clone()))));
     }
 
-    /// The set that a source describes. Where it is like the one that is served, its windows go on; else it has new
-    /// ones. It is served from the first segment on (see [`Shared::publish`]).
-    pub(super) fn open(&self, opening: &Opening<'_>) -> Arc<RenditionSet> {
+    /// How the chain of sources stands.
+    pub fn chain(&self) -> Arc<ChainStatus> {
+        self.chain.load_full()
+    }
+
+    /// The number of the run that feeds the pipeline: an opinion is about one run. 0 before the first.
+    pub fn run(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Where opinions on the stream go; see [`crate::port::Judge`].
+    pub fn judged(&self) -> watch::Sender<Opinion> {
+        self.opinions.clone()
+    }
+
+    pub(super) fn opinions(&self) -> watch::Receiver<Opinion> {
+        self.opinions.subscribe()
+    }
+
+    /// Whether another source can follow one that ends.
+    pub(super) fn has_alternatives(&self) -> bool {
+        self.has_alternatives.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_alternatives(&self, has_alternatives: bool) {
+        self.has_alternatives.store(has_alternatives, Ordering::Relaxed);
+    }
+
+    pub(super) fn show_chain(&self, chain: ChainStatus) {
+        self.chain.store(Arc::new(chain));
+    }
+
+    /// Another run takes over: the time since the last media is the gap that viewers see.
+    pub(super) fn note_gap(&self) {
+        let gap = if self.renditions.load().is_some() { self.idle() } else { Duration::ZERO };
+        self.gap.store(Arc::new(gap));
+    }
+
+    /// The gap before the run that feeds the pipeline.
+    pub(super) fn last_gap(&self) -> Duration {
+        **self.gap.load()
+    }
+
+    /// Closes the segments that still grow: their source has gone.
+    pub(super) fn close_open(&self) {
+        let set = self.renditions();
+        set.iter().flat_map(|set| &set.renditions).for_each(|rendition| rendition.window.close());
+    }
+
+    /// Says that the stream is over: playlists get their end.
+    pub(super) fn end(&self) {
+        let set = self.renditions();
+        set.iter().flat_map(|set| &set.renditions).for_each(|rendition| rendition.window.end());
+    }
+
+    /// The set that a source describes, and why it cannot feed the pipeline, where it cannot. Where the set is like the
+    /// one that is served, its windows go on; else it has new ones, which are served from the first segment on (see
+    /// [`Shared::publish`]).
+    pub(super) fn open(&self, opening: &Opening<'_>, fit: Fit) -> (Arc<RenditionSet>, Option<Arc<str>>) {
         let &Opening { specs, target, independent_segments: independent, part_target } = opening;
         let served = self.renditions();
         if let Some(set) = served.as_ref().filter(|set| set.fits(specs)) {
             if set.target_duration_secs.fetch_max(ceil_secs(target), Ordering::Relaxed) < ceil_secs(target) {
                 tracing::warn!(pipeline = %self.name, ?target, "the target duration had to grow");
             }
-            return if set.describes(specs) { set.clone() } else { set.described_by(specs, independent) };
+            let same = set.describes(specs) || fit == Fit::Map;
+            return (if same { set.clone() } else { set.described_by(specs, independent) }, None);
+        }
+        if let (Some(set), Fit::Map) = (&served, fit) {
+            return (set.clone(), Some("its renditions are not those that are served".into()));
         }
         let bounds = **self.bounds.load();
         let renditions = specs.iter().map(|spec| {
@@ -247,7 +283,7 @@ impl Shared {
             Arc::new(Rendition { spec: spec.clone(), window })
         });
         let kept = served.map_or(0, |set| set.target_duration().as_secs());
-        Arc::new(RenditionSet {
+        let set = Arc::new(RenditionSet {
             renditions: renditions.collect(),
             independent_segments: independent,
             epoch: self.next_epoch(),
@@ -255,7 +291,8 @@ impl Shared {
             succeeds: kept > 0,
             part_target,
             target_duration_secs: AtomicU64::new(ceil_secs(target).max(kept)),
-        })
+        });
+        (set, None)
     }
 
     /// The wall clock in milliseconds, or one more than the last.
@@ -308,54 +345,6 @@ impl Shared {
     }
 }
 
-impl RenditionSet {
-    /// Grows the target duration to hold `duration`, which it must by RFC 8216, 4.3.3.1. Returns whether it grew.
-    pub(super) fn hold(&self, duration: Duration) -> bool {
-        // rounded to the nearest second, as the RFC compares them
-        let needed = duration.as_secs() + u64::from(duration.subsec_millis() >= 500);
-        self.target_duration_secs.fetch_max(needed, Ordering::Relaxed) < needed
-    }
-
-    /// Where a set that takes the place of this one goes on.
-    fn numbers(&self) -> Numbering {
-        let numbers = self.renditions.iter().map(|rendition| rendition.window.numbers());
-        let (media, discontinuity) = numbers.fold((0, 0), |(a, b), (c, d)| (a.max(c), b.max(d)));
-        Numbering {
-            media_sequence: media + IN_FLIGHT,
-            discontinuity_sequence: discontinuity + 1,
-            target_duration_secs: self.target_duration().as_secs(),
-        }
-    }
-
-    fn describes(&self, specs: &[RenditionSpec]) -> bool {
-        self.renditions.iter().map(|rendition| &rendition.spec).eq(specs)
-    }
-
-    /// The same windows under what another source says of them.
-    fn described_by(&self, specs: &[RenditionSpec], independent: bool) -> Arc<Self> {
-        let renditions = self.renditions.iter().zip(specs).map(|(rendition, spec)| {
-            Arc::new(Rendition { spec: spec.clone(), window: rendition.window.clone() })
-        });
-        Arc::new(Self {
-            renditions: renditions.collect(),
-            independent_segments: independent,
-            epoch: self.epoch.clone(),
-            since: self.since,
-            succeeds: self.succeeds,
-            part_target: self.part_target,
-            target_duration_secs: AtomicU64::new(self.target_duration().as_secs()),
-        })
-    }
-
-    fn fits(&self, specs: &[RenditionSpec]) -> bool {
-        self.renditions.len() == specs.len()
-            && self.renditions.iter().zip(specs).all(|(rendition, spec)| {
-                rendition.spec.name == spec.name
-                    && std::mem::discriminant(&rendition.spec.role) == std::mem::discriminant(&spec.role)
-            })
-    }
-}
-
 /// The start of 2026 in Unix time: numbers from the clock stay small, for players that keep them in 32 bits.
 const CLOCK_ZERO_SECS: u64 = 1_767_225_600;
 
@@ -373,10 +362,6 @@ fn from_clock() -> Numbering {
     let now = Timestamp::now().as_second().unsigned_abs().saturating_sub(CLOCK_ZERO_SECS);
     let (media_sequence, discontinuity_sequence) = (now * CLOCK_RATE, now / CLOCK_DISCONTINUITY_SECS);
     Numbering { media_sequence, discontinuity_sequence, target_duration_secs: 1 }
-}
-
-fn ceil_secs(duration: Duration) -> u64 {
-    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
 fn base36(mut number: u64) -> String {

@@ -153,8 +153,10 @@ mod tests {
             Self { upstream, asked, pipeline }
         }
 
-        fn retune(&mut self, url: &'static str, layers: &[&str]) {
+        /// Returns once the director has followed.
+        async fn retune(&mut self, url: &'static str, layers: &[&str]) {
             self.pipeline.retune(planned(&self.upstream, url, layers));
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
 
         async fn ask(&self, name: &str) -> Result<Answer, Fault> {
@@ -178,11 +180,11 @@ mod tests {
     async fn a_cache_keeps_what_it_has_while_other_layers_change() {
         let mut scene = Scene::new("a", &["cache", "retry 3"]);
         scene.ask("a").await.unwrap();
-        scene.retune("a", &["cache", "retry 5"]);
+        scene.retune("a", &["cache", "retry 5"]).await;
         assert!(matches!(scene.ask("a").await.unwrap().freshness, Freshness::Cache));
         assert_eq!(scene.asked.load(Ordering::Relaxed), 1);
-        scene.retune("a", &["retry 5"]);
-        scene.retune("a", &["cache", "retry 5"]);
+        scene.retune("a", &["retry 5"]).await;
+        scene.retune("a", &["cache", "retry 5"]).await;
         assert!(matches!(scene.ask("a").await.unwrap().freshness, Freshness::Origin), "nobody used it");
     }
 
@@ -193,10 +195,10 @@ mod tests {
         for expected in [FaultKind::Connect, FaultKind::Connect, FaultKind::BreakerOpen] {
             assert_eq!(scene.ask("b").await.unwrap_err().kind, expected);
         }
-        scene.retune("a", &[r#"timeout "9s""#, breaker]);
+        scene.retune("a", &[r#"timeout "9s""#, breaker]).await;
         assert_eq!(scene.ask("b").await.unwrap_err().kind, FaultKind::BreakerOpen);
         scene.upstream.send_replace(None);
-        scene.retune("b", &[breaker]);
+        scene.retune("b", &[breaker]).await;
         assert_eq!(scene.ask("b").await.unwrap_err().kind, FaultKind::Connect);
     }
 }

@@ -182,6 +182,7 @@ pub(super) fn plan(source: Arc<dyn SourceSpec>) -> PipelinePlan {
         file: "news.kdl".into(),
         enabled: true,
         sources: vec![source],
+        failover: crate::plan::Failover::default(),
         buffer,
         sinks: Vec::new(),
     }

@@ -70,6 +70,8 @@ struct Writing {
     bounds: Bounds,
     next_sequence: u64,
     discontinuity_sequence: u64,
+    /// The playing time that came since [`Window::mark`].
+    since_mark: Duration,
 }
 
 impl Window {
@@ -79,7 +81,12 @@ impl Window {
             version: AtomicU64::new(0),
             snapshot: ArcSwap::default(),
             head: watch::Sender::new(0),
-            writing: Mutex::new(Writing { bounds, next_sequence: 0, discontinuity_sequence: 0 }),
+            writing: Mutex::new(Writing {
+                bounds,
+                next_sequence: 0,
+                discontinuity_sequence: 0,
+                since_mark: Duration::ZERO,
+            }),
             metrics,
         }
     }
@@ -117,6 +124,7 @@ impl Window {
     pub(crate) fn append(&self, media: Media, discontinuity_sequence: u64) -> (u64, u64) {
         self.write(|writing, next| {
             writing.close(next);
+            writing.since_mark += media.duration;
             let segment = writing.number(media, discontinuity_sequence);
             let numbers = (segment.sequence, segment.discontinuity_sequence);
             self.count(&segment);
@@ -142,20 +150,49 @@ impl Window {
 
     /// Adds a part to the open segment; without one it is ignored.
     pub(crate) fn grow(&self, part: Part) {
-        self.write(|_, next| grow(next, part));
+        self.write(|writing, next| writing.grow(next, part));
     }
 
     /// Adds the last part to the open segment and closes it, in one change: no reader sees one without the other.
     pub(crate) fn grow_last(&self, part: Part) {
         self.write(|writing, next| {
-            grow(next, part);
+            writing.grow(next, part);
             writing.close(next);
         });
     }
 
     /// Closes the open segment.
     pub(crate) fn close(&self) {
-        self.write(|writing, next| writing.close(next));
+        if self.snapshot.load().open.is_some() {
+            self.write(|writing, next| writing.close(next));
+        }
+    }
+
+    /// Appends a gap of this length behind the newest segment; a window without one stays as it is.
+    pub(crate) fn append_gap(&self, duration: Duration) {
+        let last = self.snapshot().segments.last().cloned();
+        let Some(last) = last else { return };
+        let container = last.media.container.clone();
+        let gap = Media {
+            duration,
+            era: last.media.era,
+            gap: true,
+            program_date_time: None,
+            container,
+            origin: None,
+            parts: Vec::new(),
+        };
+        self.append(gap, last.discontinuity_sequence);
+    }
+
+    /// Begins to count playing time anew.
+    pub(crate) fn mark(&self) {
+        self.lock().since_mark = Duration::ZERO;
+    }
+
+    /// The playing time that came since the last mark.
+    pub(crate) fn since_mark(&self) -> Duration {
+        self.lock().since_mark
     }
 
     /// Says that nothing will follow.
@@ -224,14 +261,16 @@ enum Wakes {
     Nobody,
 }
 
-fn grow(next: &mut Snapshot, part: Part) {
-    let Some(open) = &mut next.open else { return };
-    let segment = Arc::make_mut(open);
-    segment.media.duration += part.duration;
-    segment.media.parts.push(part);
-}
-
 impl Writing {
+    /// Adds a part to the open segment; without one it is ignored.
+    fn grow(&mut self, next: &mut Snapshot, part: Part) {
+        let Some(open) = &mut next.open else { return };
+        self.since_mark += part.duration;
+        let segment = Arc::make_mut(open);
+        segment.media.duration += part.duration;
+        segment.media.parts.push(part);
+    }
+
     fn number(&mut self, media: Media, discontinuity_sequence: u64) -> Segment {
         let before = self.discontinuity_sequence;
         self.discontinuity_sequence = discontinuity_sequence.max(before);

@@ -38,6 +38,8 @@ pub enum Part {
     Source,
     /// The middleware of a source.
     SourceLayers,
+    /// When it fails over.
+    Failover,
     /// The bounds of the buffer.
     Buffer,
     /// A sink.
@@ -128,6 +130,7 @@ impl Part {
         match self {
             Self::Source => "source",
             Self::SourceLayers => "source middleware",
+            Self::Failover => "failover",
             Self::Buffer => "buffer",
             Self::Sinks => "sinks",
             Self::SinkLayers => "sink middleware",
@@ -192,6 +195,7 @@ fn change(from: &PipelinePlan, to: &PipelinePlan) -> Change {
     let parts: Vec<Part> = [
         differ(Part::Source, !same(&from.sources, &to.sources, |one, other| one.same_spec(other))),
         differ(Part::SourceLayers, !same(&from.sources, &to.sources, |one, other| one.same_layers(other))),
+        differ(Part::Failover, from.failover != to.failover),
         differ(Part::Buffer, from.buffer != to.buffer),
         differ(Part::Sinks, !same(&from.sinks, &to.sinks, |one, other| one.same_spec(other))),
         differ(Part::SinkLayers, !same(&from.sinks, &to.sinks, |one, other| one.same_layers(other))),

@@ -15,7 +15,6 @@ pub(super) const LATER: Later = Later {
         "channels",
         "cluster",
         "engines",
-        "failover",
         "health",
         "idle",
         "low-latency",

@@ -6,6 +6,7 @@
 mod compliance;
 mod conflict;
 mod diff;
+mod failover;
 mod follow;
 mod later;
 mod model;
@@ -19,6 +20,7 @@ mod template;
 
 pub use compliance::compliance;
 pub use diff::{Change, Diff, Part, ServerPart, apply, diff};
+pub use failover::{Failover, Stall};
 pub use model::{PipelinePlan, Plan, StagePlan};
 pub use read::read;
 pub use server::{Admin, Limits, Log, LogFormat, Server, Tls};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Server;
+use super::{Failover, Server};
 use crate::stage::{BufferSpec, LayerSpec, SinkSpec, SourceSpec, Spec};
 
 /// Everything that a configuration says.
@@ -31,8 +31,10 @@ pub struct PipelinePlan {
     pub file: Arc<str>,
     /// Whether it is to run.
     pub enabled: bool,
-    /// Its sources; at least one.
+    /// Its sources, a chain in the order of preference; at least one.
     pub sources: Vec<StagePlan<dyn SourceSpec>>,
+    /// When it leaves one of them for another.
+    pub failover: Failover,
     /// Its buffer.
     pub buffer: StagePlan<dyn BufferSpec>,
     /// Its sinks; at least one.
@@ -44,6 +46,7 @@ impl PartialEq for PipelinePlan {
         self.name == other.name
             && self.enabled == other.enabled
             && self.sources == other.sources
+            && self.failover == other.failover
             && self.buffer == other.buffer
             && self.sinks == other.sinks
     }

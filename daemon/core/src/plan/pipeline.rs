@@ -6,13 +6,13 @@ use super::conflict::Taken;
 use super::follow::Followers;
 use super::stage::{self, Staged};
 use super::template::{Template, Templates};
-use super::{PipelinePlan, StagePlan};
+use super::{Failover, PipelinePlan, StagePlan};
 use crate::conf::{Code, Node, Place, Problem, Scope, Variable, decode, nearest};
 use crate::stage::{BufferSpec, Kinds, SinkForm, SinkSpec, SourceSpec};
 
 /// The longest name of a pipeline, in characters.
 const LONGEST_NAME: usize = 64;
-const STAGES: &[&str] = &["source", "buffer", "sink"];
+const STAGES: &[&str] = &["source", "failover", "buffer", "sink"];
 
 /// What reading pipelines needs besides their nodes.
 pub(super) struct Surroundings<'r, 'a> {
@@ -44,13 +44,16 @@ pub(super) fn pipeline(node: &Node<'_>, around: &mut Surroundings<'_, '_>) -> Op
     let scope = Scope { variables: &variables, ..node.scope() };
     let stages = gather(node, scope, template);
     let mut stages = read_stages(node, &stages, around.kinds)?;
-    if let (Some(name), Some((followed, place))) = (&name, stages.source.follows.take()) {
-        around.followers.add(name, followed, place);
+    for source in &mut stages.sources {
+        if let (Some(name), Some((followed, place))) = (&name, source.follows.take()) {
+            around.followers.add(name, followed, place);
+        }
     }
     let enabled = enabled.unwrap_or(true);
-    if let Some(address) = stages.source.plan.spec.listens().filter(|_| enabled) {
-        let taken = around.taken.address(&address, stages.source.kind.clone());
-        taken.into_iter().for_each(|problem| node.add(problem));
+    for source in stages.sources.iter().filter(|_| enabled) {
+        let taken = source.plan.spec.listens();
+        let problem = taken.and_then(|address| around.taken.address(&address, source.kind.clone()));
+        problem.into_iter().for_each(|problem| node.add(problem));
     }
     for (sink, path) in stages.sinks.iter().filter(|_| enabled) {
         let problem = match sink.plan.spec.form() {
@@ -63,7 +66,8 @@ pub(super) fn pipeline(node: &Node<'_>, around: &mut Surroundings<'_, '_>) -> Op
         name: name?,
         file: node.scope().file.name.clone(),
         enabled,
-        sources: vec![stages.source.plan],
+        sources: stages.sources.into_iter().map(|source| source.plan).collect(),
+        failover: stages.failover,
         buffer: stages.buffer,
         sinks: stages.sinks.into_iter().map(|(sink, _)| sink.plan).collect(),
     })
@@ -71,7 +75,8 @@ pub(super) fn pipeline(node: &Node<'_>, around: &mut Surroundings<'_, '_>) -> Op
 
 /// The stages of one pipeline; each sink with where its path stands.
 struct Stages {
-    source: Staged<dyn SourceSpec>,
+    sources: Vec<Staged<dyn SourceSpec>>,
+    failover: Failover,
     buffer: StagePlan<dyn BufferSpec>,
     sinks: Vec<(Staged<dyn SinkSpec>, Place)>,
 }
@@ -167,12 +172,11 @@ fn gather<'s>(node: &Node<'s>, scope: Scope<'s>, template: Option<&Template<'s>>
 
 fn read_stages(node: &Node<'_>, stages: &[Node<'_>], kinds: &Kinds) -> Option<Stages> {
     let of = |name: &'static str| stages.iter().filter(move |stage| stage.name() == name);
-    let mut sources = of("source");
-    let source = match sources.next() {
-        Some(first) => stage::source(first, kinds),
-        None => missing(node, "source", "write a source: where the stream comes from"),
-    };
-    sources.for_each(second_source);
+    let sources: Vec<_> = of("source").map(|source| stage::source(source, kinds)).collect();
+    if sources.is_empty() {
+        missing::<()>(node, "source", "write a source: where the stream comes from");
+    }
+    let failover = read_failover(of("failover"), sources.len());
     let mut buffers = of("buffer");
     let first = buffers.next();
     let buffer = match first {
@@ -187,9 +191,12 @@ fn read_stages(node: &Node<'_>, stages: &[Node<'_>], kinds: &Kinds) -> Option<St
     if sinks.is_empty() {
         missing::<()>(node, "sink", "write a sink: what viewers are served");
     }
-    let (source, buffer, sinks) = (source?, buffer?, sinks.into_iter().collect::<Option<Vec<_>>>()?);
-    check_fit(node, &source, &buffer, &sinks);
-    (!sinks.is_empty()).then_some(Stages { source, buffer: buffer.plan, sinks })
+    let (sources, sinks) =
+        (sources.into_iter().collect::<Option<Vec<_>>>()?, sinks.into_iter().collect::<Option<Vec<_>>>()?);
+    let buffer = buffer?;
+    check_fit(node, &sources, &buffer, &sinks);
+    let whole = !sources.is_empty() && !sinks.is_empty();
+    whole.then_some(Stages { sources, failover, buffer: buffer.plan, sinks })
 }
 
 fn missing<T>(node: &Node<'_>, what: &str, help: &str) -> Option<T> {
@@ -198,11 +205,23 @@ fn missing<T>(node: &Node<'_>, what: &str, help: &str) -> Option<T> {
     None
 }
 
-fn second_source(second: &Node<'_>) {
-    let place = second.place("the second");
-    let message = "a second source, to fail over to, is not supported yet";
-    second.add(Problem::new(Code::NotYet, place, message).help("keep one source"));
-    second.ignore_rest();
+/// Reads the `failover` node; without one, its defaults hold.
+fn read_failover<'n, 's: 'n>(mut nodes: impl Iterator<Item = &'n Node<'s>>, sources: usize) -> Failover {
+    let Some(first) = nodes.next() else { return Failover::default() };
+    let failover = Failover::decode(first);
+    if sources == 1 {
+        let message = "`failover` has no effect on a pipeline with one source";
+        let problem = Problem::new(Code::NoEffect, first.place("no effect"), message);
+        first.add(problem.help("write a second source, or leave it out").warning());
+        return Failover::default();
+    }
+    nodes.for_each(|second| {
+        let place = second.place("again");
+        let problem = Problem::new(Code::Repeated, place, "`failover` stands twice in one pipeline");
+        second.add(problem.help("keep one of them").and(first.place("first")));
+        second.ignore_rest();
+    });
+    failover
 }
 
 fn second_buffer(first: Option<&Node<'_>>, second: &Node<'_>) {
@@ -226,7 +245,7 @@ fn default_buffer(node: &Node<'_>, kinds: &Kinds) -> Option<Staged<dyn BufferSpe
 /// Each stage must take what the one before it gives.
 fn check_fit(
     node: &Node<'_>,
-    source: &Staged<dyn SourceSpec>,
+    sources: &[Staged<dyn SourceSpec>],
     buffer: &Staged<dyn BufferSpec>,
     sinks: &[(Staged<dyn SinkSpec>, Place)],
 ) {
@@ -236,7 +255,7 @@ fn check_fit(
         let problem = Problem::new(Code::Conflict, place, what).and(from);
         node.add(problem.help("sluice kinds says what each kind takes and gives"));
     };
-    if source.goods != buffer.goods {
+    for source in sources.iter().filter(|source| source.goods != buffer.goods) {
         let (gives, takes) = (source.goods.word(), buffer.goods.word());
         let what = format!("the buffer takes {takes}, the source gives {gives}");
         unfit(what, &buffer.kind, format!("gives {gives}"), &source.kind);

@@ -20,7 +20,11 @@ fn show_pipeline(pipeline: &PipelinePlan, reveal: Reveal) -> KdlNode {
     }
     let sources = pipeline.sources.iter().map(|source| show_stage(source, reveal));
     let sinks = pipeline.sinks.iter().map(|sink| show_stage(sink, reveal));
-    shown.children(sources).child(show_stage(&pipeline.buffer, reveal)).children(sinks).node()
+    shown = shown.children(sources);
+    if pipeline.sources.len() > 1 {
+        shown = shown.child(pipeline.failover.show());
+    }
+    shown.child(show_stage(&pipeline.buffer, reveal)).children(sinks).node()
 }
 
 fn show_stage<S: Spec + ?Sized>(stage: &StagePlan<S>, reveal: Reveal) -> KdlNode {

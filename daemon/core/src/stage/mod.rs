@@ -17,8 +17,8 @@ pub use kind::{BufferKind, Doc, Entry, Goods, Kinds, LayerKind, Place, SinkKind,
 pub use pushing::{Done, Operation, Outlet, outlet};
 pub use serving::{Served, Serving, Viewing};
 pub use spec::{
-    BufferSpec, Configured, LayerContext, LayerSpec, PushingSpec, Reveal, ServingSpec, SinkForm, SinkSpec,
-    SourceSpec, Spec,
+    BufferSpec, Configured, LayerContext, LayerSpec, Liveness, PushingSpec, Reveal, ServingSpec, SinkForm,
+    SinkSpec, SourceSpec, Spec,
 };
 pub use states::States;
 

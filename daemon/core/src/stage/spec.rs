@@ -52,10 +52,36 @@ impl<T: Configured + PartialEq> Spec for T {
     }
 }
 
+/// How a source shows that it is alive: what counts as a stall of it, and how it proves itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// By its bytes: an endless stream that pauses for 2 s has stalled.
+    Bytes,
+    /// By its list of segments: one that brings nothing new for 1.5 target durations has stalled. It proves itself by
+    /// its list alone.
+    Playlist,
+}
+
 /// A configured source.
 pub trait SourceSpec: Spec {
     /// Makes the source. Does no I/O: what can fail fails when it runs.
     fn build(&self, context: SourceContext) -> Box<dyn Source>;
+
+    /// What counts as a stall of it.
+    fn liveness(&self) -> Liveness {
+        Liveness::Bytes
+    }
+
+    /// Whether it stands in for others, as a slate does: while it plays, better sources are tried as soon as they may.
+    fn stands_in(&self) -> bool {
+        false
+    }
+
+    /// Makes what only looks whether the origin is well, and takes no media in (see `Feed::moved`). `None` where that
+    /// costs as much as the source itself, which is run instead where the operator allows it.
+    fn probe(&self, _: SourceContext) -> Option<Box<dyn Source>> {
+        None
+    }
 
     /// The URL that the operator wrote, whose host may resolve anywhere; none where nothing is asked of an origin.
     fn operator_url(&self) -> Option<&Url> {

@@ -90,4 +90,8 @@ impl SourceSpec for File {
     fn build(&self, context: SourceContext) -> Box<dyn Source> {
         Box::new(Player::new(self.clone(), context.feed))
     }
+
+    fn stands_in(&self) -> bool {
+        self.is_looped
+    }
 }

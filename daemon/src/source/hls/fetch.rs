@@ -57,6 +57,7 @@ impl Fetcher {
         loop {
             match self.fetch_once(entry, step.era).await {
                 Ok(media) => {
+                    self.feed.arrived();
                     self.feed.metrics().segment_fetch.observe(started.elapsed().as_secs_f64());
                     return Ok(Fetched { step, media: Some(media) });
                 }

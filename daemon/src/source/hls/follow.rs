@@ -26,6 +26,8 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(8);
 /// What an origin may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// How long before a stall the playlist is asked for once more.
+const BEFORE_STALL: Duration = Duration::from_millis(300);
 const SHORTEST_POLL: Duration = Duration::from_millis(200);
 
 /// One rendition as it is followed.
@@ -84,6 +86,14 @@ impl Progress {
             stale_reported: now,
             failures: 0,
         }
+    }
+
+    /// The wait before the next poll, shortened where the stream would be taken for stalled meanwhile: that is judged
+    /// on what the playlist says then.
+    fn in_time(&self, wait: Duration) -> Duration {
+        let (now, early) = (Instant::now(), (self.target / 10).min(BEFORE_STALL));
+        let last_look = self.changed + self.target * 3 / 2 - early;
+        if last_look > now && now + wait > last_look { last_look - now } else { wait }
     }
 }
 
@@ -161,7 +171,7 @@ impl Follower {
                     self.take(progress, &playlist)?;
                 }
                 self.watch_stale(progress);
-                (progress.target / 2).max(SHORTEST_POLL)
+                progress.in_time((progress.target / 2).max(SHORTEST_POLL))
             }
             Err(fault) => {
                 self.feed.fault(&fault);
@@ -193,6 +203,7 @@ impl Follower {
             self.cursor.get_or_insert_with(|| Cursor::new(start_at(playlist, Start::Fresh), self.era_zero));
         let steps = cursor.advance(playlist, Instant::now());
         if !steps.is_empty() {
+            self.feed.listed();
             progress.changed = Instant::now();
             progress.stale_reported = progress.changed;
         }

@@ -7,6 +7,7 @@ mod follow;
 mod ladder;
 mod latest;
 mod origin;
+mod probe;
 mod run;
 mod sniff;
 #[cfg(test)]
@@ -15,10 +16,11 @@ mod tests;
 use kdl::KdlNode;
 use sluice_core::conf::{Code, HostRule, HttpUrl, Node, Problem, Shown, show_url};
 use sluice_core::pipeline::{Source, SourceContext};
-use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, SourceKind, SourceSpec};
+use sluice_core::stage::{Configured, Doc, Entry, Goods, Liveness, Reveal, SourceKind, SourceSpec};
 
 use super::request::Asking;
 use choose::Choice;
+use probe::Probe;
 use run::Run;
 
 /// The kind.
@@ -99,6 +101,14 @@ impl Configured for Hls {
 impl SourceSpec for Hls {
     fn build(&self, context: SourceContext) -> Box<dyn Source> {
         Box::new(Run::new(self.clone(), context))
+    }
+
+    fn liveness(&self) -> Liveness {
+        Liveness::Playlist
+    }
+
+    fn probe(&self, context: SourceContext) -> Option<Box<dyn Source>> {
+        Some(Box::new(Probe::new(self.clone(), context)))
     }
 
     fn allowed_hosts(&self) -> &[HostRule] {

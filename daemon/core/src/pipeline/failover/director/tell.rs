@@ -1,0 +1,150 @@
+//! What the director tells: states, events, metrics, the log, and the chain as operators see it.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::super::chain::{Down, Id, Least};
+use super::super::{ChainStatus, LastSwitch, Reason, SourceState, SourceStatus, Verdict};
+use super::Director;
+use crate::event;
+use crate::fault::FaultKind;
+use crate::pipeline::State;
+
+impl Director {
+    /// Another source feeds the pipeline.
+    pub(super) fn switched(&mut self, from: Option<Id>, to: Id, why: &Verdict) {
+        let from = from.map(|id| self.stage_of(id));
+        let (to, gap) = (self.stage_of(to), self.shared.last_gap());
+        let reason = why.reason.label();
+        self.shared.metrics.switch(reason).inc();
+        self.shared.metrics.switch_gap().observe(gap.as_secs_f64());
+        let left = self.chain.switches_left(Instant::now());
+        let detail = json!({
+            "from": from, "to": to, "reason": reason, "words": why.words,
+            "gap_seconds": gap.as_secs_f64(), "switches_left": left,
+        });
+        self.shared.tell(event::SOURCE_SWITCHED, detail);
+        let words = &why.words;
+        tracing::warn!(pipeline = %self.shared.name, from = from.as_deref(), %to, reason, words, ?gap, left, "switched sources");
+        if left == 0 {
+            self.shared.tell(event::SOURCE_BUDGET_SPENT, json!({ "source": to }));
+            tracing::error!(pipeline = %self.shared.name, source = %to, "the budget of switches is spent; it stays on this source");
+        }
+        self.last_switch = Some(LastSwitch {
+            time: Timestamp::now(),
+            from,
+            to,
+            reason,
+            words: words.clone(),
+            gap_seconds: gap.as_secs_f64(),
+        });
+    }
+
+    /// A run went down.
+    pub(super) fn tell_down(&self, stage: &Arc<str>, down: &Down) {
+        let (pipeline, words) = (&self.shared.name, &down.verdict.words);
+        let reason = down.verdict.reason.label();
+        let kind =
+            if down.least == Least::AfterRefusal { event::SOURCE_REFUSED } else { event::SOURCE_FAILED };
+        if down.verdict.reason != Reason::Ended {
+            self.shared.tell(kind, json!({ "source": stage, "reason": reason, "words": words }));
+        }
+        match &down.verdict.reason {
+            Reason::Fault(FaultKind::Internal(_)) => {
+                tracing::error!(%pipeline, %stage, reason, words, "source failed");
+            }
+            _ => tracing::warn!(%pipeline, %stage, reason, words, "source failed"),
+        }
+        if self.serving.is_none() {
+            self.shared.close_open();
+            self.tell_unfed(stage, down);
+        }
+    }
+
+    /// Nothing feeds the pipeline now.
+    fn tell_unfed(&self, stage: &Arc<str>, down: &Down) {
+        let words = &down.verdict.words;
+        if self.chain.is_alone() {
+            if down.verdict.reason == Reason::Ended {
+                self.shared.set_state(State::Stopped, words.clone());
+            } else {
+                self.shared.set_state(State::Failed, words.clone());
+            }
+            return;
+        }
+        let now = Instant::now();
+        if let Some(coming) = self.chain.coming() {
+            let next = self.stage_of(coming);
+            let was = self.shared.status().borrow().state;
+            let state = if was == State::Live { State::Stalled } else { was };
+            self.shared.set_state(state, format!("{}; trying {next}", with_stage(stage, words)));
+            return;
+        }
+        let why = self.links.iter().filter_map(|link| {
+            let rest = self.chain.rest(link.id, now)?;
+            Some(with_stage(&link.stage, &rest.why.words))
+        });
+        let why: Vec<String> = why.collect();
+        self.shared.set_state(State::Failed, format!("every source is down: {}", why.join("; ")));
+    }
+
+    /// A source is kept although it should be left: there is no other.
+    pub(super) fn keep(&mut self, verdict: &Verdict) {
+        if std::mem::replace(&mut self.said_kept, true) {
+            return;
+        }
+        let words = &verdict.words;
+        tracing::warn!(pipeline = %self.shared.name, words, "kept for want of another source");
+    }
+
+    /// A source that was watched is not well.
+    pub(super) fn tell_unproved(&self, stage: &Arc<str>, down: &Down) {
+        let words = &down.verdict.words;
+        tracing::debug!(pipeline = %self.shared.name, %stage, words, "not returned to");
+    }
+
+    /// Shows the chain.
+    pub(super) fn tell(&self) {
+        let now = Instant::now();
+        let sources = self.links.iter().map(|link| {
+            let rest = self.chain.rest(link.id, now);
+            let id = Some(link.id);
+            let state = match rest {
+                _ if self.chain.serving() == id => SourceState::Active,
+                _ if self.chain.coming() == id => SourceState::Starting,
+                _ if self.chain.probing() == id => SourceState::Proving,
+                Some(rest) if rest.refused => SourceState::Refused,
+                Some(_) => SourceState::Resting,
+                None => SourceState::Standby,
+            };
+            self.shared.metrics.source(&link.stage).active.set(i64::from(state == SourceState::Active));
+            let resting = matches!(state, SourceState::Resting | SourceState::Refused);
+            let rest = rest.filter(|_| resting);
+            SourceStatus {
+                stage: link.stage.clone(),
+                state,
+                reason: rest.map(|rest| rest.why.words.clone()).unwrap_or_default(),
+                until: rest.and_then(|rest| wall(now, rest.until?)),
+            }
+        });
+        let status = ChainStatus {
+            sources: sources.collect(),
+            last_switch: self.last_switch.clone(),
+            switches_left: self.chain.switches_left(now),
+        };
+        self.shared.show_chain(status);
+    }
+}
+
+fn with_stage(stage: &Arc<str>, words: &str) -> String {
+    if words.starts_with(&**stage) { words.to_owned() } else { format!("{stage}: {words}") }
+}
+
+/// A moment to come by the wall clock.
+fn wall(now: Instant, then: Instant) -> Option<Timestamp> {
+    let wait = SignedDuration::try_from(then.saturating_duration_since(now)).ok()?;
+    Timestamp::now().checked_add(wait).ok()
+}

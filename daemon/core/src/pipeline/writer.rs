@@ -1,0 +1,224 @@
+//! Where the segments of one rendition go: into its window, numbered, behind the run that was before.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::feed::{Fit, Purpose, Run};
+use super::{RenditionSet, State, Window};
+use crate::fault::Fault;
+use crate::media::{Container, Media, Origin, Part};
+
+/// How many segments a run can bring while the next one looks for its place.
+const MOST_REPEATED: usize = 8;
+
+/// Where the segments of one rendition go.
+pub struct Writer {
+    pub(super) run: Arc<Run>,
+    pub(super) set: Arc<RenditionSet>,
+    /// Whether the run's media time is counted by this one.
+    pub(super) leads: bool,
+    pub(super) outlet: Outlet,
+}
+
+/// Where what a writer takes goes.
+pub(super) enum Outlet {
+    /// Into the window at this place.
+    Window(usize),
+    /// Nowhere: it is counted.
+    Nowhere,
+    /// Nowhere: it cannot take the place of what is served.
+    Refused(Arc<str>),
+}
+
+impl Writer {
+    /// Appends a whole segment.
+    ///
+    /// # Errors
+    /// `Stopped` when a newer run is live; `Unsupported` when what the source brings cannot take the place of what is
+    /// served, or when the container is of another family than that of the segment before, without a discontinuity
+    /// between them (RFC 8216, 4.3.2.3).
+    pub fn append(&self, media: Media) -> Result<(), Fault> {
+        let Some(window) = self.window()? else {
+            self.passed(media.duration, media.era);
+            return Ok(());
+        };
+        let discontinuity = self.admit(window, &media)?;
+        if self.has_already(window, &media) {
+            return Ok(());
+        }
+        let (bytes, duration, era) = (media.len_bytes(), media.duration, media.era);
+        self.numbered(window.append(media, discontinuity));
+        if bytes > 0 {
+            self.run.observe_quietly(|seen| seen.eased());
+        }
+        self.taken(bytes, duration, era);
+        Ok(())
+    }
+
+    /// Opens a segment that grows by [`Writer::grow`]; the one before is closed. `media` brings no parts.
+    ///
+    /// # Errors
+    /// As [`Writer::append`].
+    pub fn open(&self, media: Media) -> Result<(), Fault> {
+        self.run.observe_quietly(|seen| seen.era = media.era);
+        let Some(window) = self.window()? else { return Ok(()) };
+        let discontinuity = self.admit(window, &media)?;
+        let numbers = window.open(media, discontinuity);
+        self.numbered(numbers);
+        Ok(())
+    }
+
+    /// Adds a part to the open segment.
+    ///
+    /// # Errors
+    /// `Stopped` when a newer run is live.
+    pub fn grow(&self, part: Part) -> Result<(), Fault> {
+        let (bytes, duration, era) = (part.bytes.len() as u64, part.duration, self.run.observed.borrow().era);
+        let Some(window) = self.window()? else {
+            self.passed(duration, era);
+            return Ok(());
+        };
+        self.run.in_charge()?;
+        window.grow(part);
+        self.taken(bytes, duration, era);
+        Ok(())
+    }
+
+    /// Adds the last part to the open segment and closes it, in one change: a player that sees the part knows that it is
+    /// the last.
+    ///
+    /// # Errors
+    /// `Stopped` when a newer run is live.
+    pub fn grow_last(&self, part: Part) -> Result<(), Fault> {
+        let (bytes, duration, era) = (part.bytes.len() as u64, part.duration, self.run.observed.borrow().era);
+        let Some(window) = self.window()? else {
+            self.passed(duration, era);
+            return Ok(());
+        };
+        self.run.in_charge()?;
+        window.grow_last(part);
+        self.run.observe_quietly(|seen| seen.eased());
+        self.taken(bytes, duration, era);
+        Ok(())
+    }
+
+    /// Closes the open segment.
+    ///
+    /// # Errors
+    /// `Stopped` when a newer run is live.
+    pub fn close(&self) -> Result<(), Fault> {
+        let Some(window) = self.window()? else { return Ok(()) };
+        self.run.in_charge()?;
+        window.close();
+        self.run.observe_quietly(|seen| seen.eased());
+        Ok(())
+    }
+
+    /// Where the newest segment of the window came from, so that a source can go on behind it.
+    pub fn last_origin(&self) -> Option<Origin> {
+        self.place()?.snapshot().segments.last()?.media.origin.clone()
+    }
+
+    /// The container of the newest segment.
+    pub fn last_container(&self) -> Option<Container> {
+        container_in(self.place()?)
+    }
+
+    /// Sets how old the origin's playlist is: the time since it last brought a segment.
+    pub fn playlist_age(&self, age: Duration) {
+        let Outlet::Window(at) = self.outlet else { return };
+        let rendition = &self.set.renditions[at].spec.name;
+        self.run.shared.metrics.rendition(rendition).playlist_age.set(age.as_secs_f64());
+    }
+
+    /// The target duration that is published.
+    pub fn target_duration(&self) -> Duration {
+        self.set.target_duration()
+    }
+
+    /// The longest part that may be added; none where the windows are not paced in parts.
+    pub fn part_target(&self) -> Option<Duration> {
+        self.set.part_target
+    }
+
+    /// The window that this one writes to; none where it is only counted.
+    fn window(&self) -> Result<Option<&Window>, Fault> {
+        match &self.outlet {
+            Outlet::Refused(why) => Err(Fault::unsupported(why.clone())),
+            Outlet::Window(_) | Outlet::Nowhere => Ok(self.place()),
+        }
+    }
+
+    fn place(&self) -> Option<&Window> {
+        match self.outlet {
+            Outlet::Window(at) => Some(&self.set.renditions[at].window),
+            Outlet::Nowhere | Outlet::Refused(_) => None,
+        }
+    }
+
+    /// Whether the run before brought the same object after this one had looked for its place.
+    fn has_already(&self, window: &Window, media: &Media) -> bool {
+        if !self.run.resumed.load(Ordering::Relaxed) || media.origin.is_none() {
+            return false;
+        }
+        let snapshot = window.snapshot();
+        let newest = snapshot.segments.iter().rev().take(MOST_REPEATED);
+        newest.into_iter().any(|segment| segment.media.origin == media.origin)
+    }
+
+    /// Takes over if this run is the newest; gives the discontinuity sequence for `media`.
+    fn admit(&self, window: &Window, media: &Media) -> Result<u64, Fault> {
+        let maps = self.run.purpose == Purpose::Serve(Fit::Map);
+        let changes = container_in(window).is_some_and(|container| !container.fits(&media.container));
+        if maps && changes {
+            let why = format!("it brings {}, which is not what is served", media.container.words());
+            self.run.refuse(&why);
+            return Err(Fault::unsupported(why));
+        }
+        let discontinuity = self.run.take_over(&self.set)? + media.era;
+        if discontinuity == window.numbers().1 && changes {
+            return Err(Fault::unsupported("the container changed without a discontinuity"));
+        }
+        if self.set.hold(media.duration) {
+            let pipeline = &self.run.shared.name;
+            tracing::warn!(%pipeline, duration = ?media.duration, "a segment is longer than the target duration, which had to grow");
+        }
+        Ok(discontinuity)
+    }
+
+    /// Counts media that goes nowhere.
+    fn passed(&self, duration: Duration, era: u64) {
+        if self.leads {
+            self.run.moved(duration, era);
+        }
+    }
+
+    /// Counts media; a gap brings none, and makes nothing live.
+    fn taken(&self, bytes: u64, duration: Duration, era: u64) {
+        let now = Instant::now();
+        if self.leads {
+            self.run.observe_quietly(|seen| seen.pace.add(now, duration, era));
+        }
+        if bytes == 0 {
+            self.run.note(|seen, now| seen.beat(now));
+            return;
+        }
+        self.run.media(now);
+        self.run.metrics.bytes.inc_by(bytes);
+        self.run.metrics.last_byte.set(Timestamp::now().as_duration().as_secs_f64());
+        self.run.shared.media_came();
+        self.run.shared.set_state(State::Live, "");
+    }
+
+    fn numbered(&self, (sequence, discontinuity): (u64, u64)) {
+        self.run.shared.reserve(&self.set, sequence, discontinuity);
+    }
+}
+
+fn container_in(window: &Window) -> Option<Container> {
+    Some(window.snapshot().segments.last()?.media.container.clone())
+}

@@ -1,0 +1,96 @@
+//! The node `failover`: when a pipeline leaves a source for the next of its chain, and when it comes back.
+
+use std::time::Duration;
+
+use kdl::{KdlNode, KdlValue};
+
+use crate::conf::{Node, Scalar, Shown, show_duration};
+
+const STALLS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(300));
+const RETURNS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
+const SPANS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
+
+/// When nothing new counts as a stall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stall {
+    /// As the source's own rule has it: 2 s without a byte for an endless stream, 1.5 target durations without a new
+    /// segment for a playlist.
+    Auto,
+    /// After this time, whatever the source.
+    After(Duration),
+}
+
+/// How a pipeline fails over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failover {
+    /// When nothing new counts as a stall.
+    pub stall: Stall,
+    /// How long a better source must prove itself before the pipeline returns to it.
+    pub return_after: Duration,
+    /// A health score below this, 0 to 100, counts as a failure; 0 never does.
+    pub health_below: u32,
+    /// How many switches there may be in `per`; one comes back each `per` / `budget`.
+    pub budget: u32,
+    /// See `budget`.
+    pub per: Duration,
+    /// Whether a source may be connected to just to see whether it is well again. One that has a playlist is always
+    /// asked for it.
+    pub probe_return: bool,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            stall: Stall::Auto,
+            return_after: Duration::from_secs(60),
+            health_below: 30,
+            budget: 10,
+            per: Duration::from_secs(600),
+            probe_return: false,
+        }
+    }
+}
+
+impl Failover {
+    /// Reads the node. A value with a problem is left at its default; the problem stays with the node.
+    pub(super) fn decode(node: &Node<'_>) -> Self {
+        let usual = Self::default();
+        let within = |key, (least, most)| node.property_within::<Duration>(key, least..=most);
+        Self {
+            stall: node.property("stall").unwrap_or(usual.stall),
+            return_after: within("return-after", RETURNS).unwrap_or(usual.return_after),
+            health_below: node.property_within("health-below", 0..=100).unwrap_or(usual.health_below),
+            budget: node.property_within("budget", 1..=1000).unwrap_or(usual.budget),
+            per: within("per", SPANS).unwrap_or(usual.per),
+            probe_return: node.property("probe-return").unwrap_or(usual.probe_return),
+        }
+    }
+
+    /// The effective node.
+    pub(super) fn show(&self) -> KdlNode {
+        let stall = match self.stall {
+            Stall::Auto => "auto".to_owned(),
+            Stall::After(after) => show_duration(after),
+        };
+        Shown::new("failover")
+            .property("stall", stall)
+            .property("return-after", self.return_after)
+            .property("health-below", self.health_below)
+            .property("budget", self.budget)
+            .property("per", self.per)
+            .property("probe-return", self.probe_return)
+            .node()
+    }
+}
+
+impl Scalar for Stall {
+    const EXPECTED: &'static str = "\"auto\" or a duration from \"500ms\" to \"5m\"";
+
+    fn read(value: &KdlValue) -> Result<Self, Option<String>> {
+        if value.as_string() == Some("auto") {
+            return Ok(Self::Auto);
+        }
+        let after = Duration::read(value)?;
+        if after < STALLS.0 || after > STALLS.1 { Err(None) } else { Ok(Self::After(after)) }
+    }
+}
