@@ -283,7 +283,7 @@ async fn ffmpeg_decodes_across_a_stall_into_a_slate_that_differs_in_everything()
     let nginx = Nginx::serving(encoder.directory()).await;
     let sources = [
         format!("\"hls\" \"{}\"", nginx.url("/index.m3u8")),
-        format!("\"file\" \"{}\" loop=#true segment=\"1s\"", slate.display()),
+        format!("\"file\" \"{}\" loop=#true", slate.display()),
     ];
     let sluice = setup().file("news.kdl", &chain(&sources, "")).start().await;
     serves(&sluice, "/live/news/index.m3u8").await;

@@ -75,8 +75,7 @@ impl Feed {
             Purpose::Probe => (RenditionSet::without_windows(opening.target), None),
             Purpose::Serve(fit) => self.run.shared.open(opening, fit),
         };
-        let target = set.target_duration();
-        self.run.observe(|seen| seen.targets(target));
+        self.run.observe(|seen| seen.targets(opening.target)); // the origin's own, which a stall is measured by
         if let Some(why) = &refused {
             self.run.refuse(why);
         }

@@ -1,6 +1,7 @@
 //! One pipeline that runs: its source task, its windows, its mounted sinks; changed in place where possible.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -53,6 +54,7 @@ impl Pipeline {
     pub fn start(setup: Setup, plan: PipelinePlan, origins: Arc<dyn Origins>) -> Option<Self> {
         let shared = Arc::new(Shared::new(setup, bounds(&plan)));
         plan.sources.first()?;
+        shared.expect_segments(longest_segment(&plan));
         let wanted = watch::Sender::new(Wanted::of(&plan));
         let (orders, waiting) = mpsc::channel(WAITING_ORDERS);
         let director = Director::new(shared.clone(), origins, wanted.subscribe(), waiting);
@@ -96,6 +98,7 @@ impl Pipeline {
     /// apply from the next exchange on.
     pub fn retune(&mut self, plan: PipelinePlan) {
         self.shared.resize(bounds(&plan));
+        self.shared.expect_segments(longest_segment(&plan));
         if (self.plan.sources != plan.sources || self.plan.failover != plan.failover)
             && let Some(wanted) = &self.wanted
         {
@@ -132,6 +135,11 @@ impl Drop for Pipeline {
         self.director.abort();
         self.watch.abort();
     }
+}
+
+/// Of those that the sources cut themselves.
+fn longest_segment(plan: &PipelinePlan) -> Duration {
+    plan.sources.iter().filter_map(|source| source.spec.segment()).max().unwrap_or_default()
 }
 
 fn bounds(plan: &PipelinePlan) -> Bounds {

@@ -23,6 +23,8 @@ use crate::stage::States;
 
 /// How far ahead the kept numbers run, so that not every segment has to be written.
 const RESERVE: u64 = 256;
+/// Discontinuities are rare, and some players keep a list as long as their number.
+const RESERVE_DISCONTINUITIES: u64 = 16;
 
 /// What a pipeline is made with.
 #[derive(Clone)]
@@ -55,6 +57,8 @@ pub struct Shared {
     ledger: Arc<dyn Ledger>,
     bounds: ArcSwap<Bounds>,
     renditions: ArcSwapOption<RenditionSet>,
+    /// The target duration that the sources of the chain need, in seconds.
+    least_target_secs: AtomicU64,
     epochs: AtomicU64,
     status: watch::Sender<Status>,
     pub(super) generation: AtomicU64,
@@ -85,6 +89,7 @@ impl Shared {
             ledger: setup.ledger,
             bounds: ArcSwap::from_pointee(bounds),
             renditions: ArcSwapOption::empty(),
+            least_target_secs: AtomicU64::new(0),
             epochs: AtomicU64::new(0),
             status: watch::Sender::new(Status { state: State::Starting, reason: String::new(), since: now }),
             generation: AtomicU64::new(0),
@@ -261,6 +266,13 @@ impl Shared {
         set.iter().flat_map(|set| &set.renditions).for_each(|rendition| rendition.window.end());
     }
 
+    /// Says how long the longest segments are that a source of the chain cuts: renditions that are opened from now on
+    /// have a target duration that holds them.
+    pub(super) fn expect_segments(&self, longest: Duration) {
+        let secs = if longest.is_zero() { 0 } else { ceil_secs(longest) };
+        self.least_target_secs.store(secs, Ordering::Relaxed);
+    }
+
     /// The set that a source describes, and why it cannot feed the pipeline, where it cannot. Where the set is like the
     /// one that is served, its windows go on; else it has new ones, which are served from the first segment on (see
     /// [`Shared::publish`]).
@@ -290,7 +302,9 @@ impl Shared {
             since: Instant::now(),
             succeeds: kept > 0,
             part_target,
-            target_duration_secs: AtomicU64::new(ceil_secs(target).max(kept)),
+            target_duration_secs: AtomicU64::new(
+                ceil_secs(target).max(kept).max(self.least_target_secs.load(Ordering::Relaxed)),
+            ),
         });
         (set, None)
     }
@@ -337,7 +351,7 @@ impl Shared {
         }
         let numbering = Numbering {
             media_sequence: sequence + RESERVE,
-            discontinuity_sequence: discontinuity + RESERVE,
+            discontinuity_sequence: discontinuity + RESERVE_DISCONTINUITIES,
             target_duration_secs,
         };
         *reserved = Some(numbering);

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kdl::KdlNode;
 use url::Url;
@@ -70,6 +71,12 @@ pub trait SourceSpec: Spec {
     /// What counts as a stall of it.
     fn liveness(&self) -> Liveness {
         Liveness::Bytes
+    }
+
+    /// The length of the segments that it cuts; none where the origin decides. The target duration of a pipeline holds
+    /// those of all its sources, so that it need not change when one takes over.
+    fn segment(&self) -> Option<Duration> {
+        None
     }
 
     /// Whether it stands in for others, as a slate does: while it plays, better sources are tried as soon as they may.

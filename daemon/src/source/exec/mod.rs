@@ -6,6 +6,7 @@ mod run;
 mod tests;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kdl::KdlNode;
 use sluice_core::conf::{Node, Secret, Shown, show_secret, show_url};
@@ -161,6 +162,10 @@ fn show_argument(argument: &Secret, reveal: Reveal) -> String {
 impl SourceSpec for Exec {
     fn build(&self, context: SourceContext) -> Box<dyn Source> {
         Box::new(Run::new(self.clone(), context))
+    }
+
+    fn segment(&self) -> Option<Duration> {
+        Some(self.cutting.segment)
     }
 }
 

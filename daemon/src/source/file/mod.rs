@@ -91,6 +91,10 @@ impl SourceSpec for File {
         Box::new(Player::new(self.clone(), context.feed))
     }
 
+    fn segment(&self) -> Option<Duration> {
+        Some(self.segment)
+    }
+
     fn stands_in(&self) -> bool {
         self.is_looped
     }

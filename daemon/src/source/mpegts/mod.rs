@@ -215,6 +215,10 @@ impl SourceSpec for MpegTs {
         }
     }
 
+    fn segment(&self) -> Option<Duration> {
+        Some(self.cutting.segment)
+    }
+
     fn listens(&self) -> Option<String> {
         match &self.from {
             // a group can be joined by many

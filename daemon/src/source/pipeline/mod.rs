@@ -8,7 +8,7 @@ mod tests;
 use kdl::KdlNode;
 use sluice_core::conf::{Node, Shown};
 use sluice_core::pipeline::{Source, SourceContext};
-use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, SourceKind, SourceSpec};
+use sluice_core::stage::{Configured, Doc, Entry, Goods, Liveness, Reveal, SourceKind, SourceSpec};
 
 use follow::Follow;
 
@@ -49,6 +49,11 @@ impl Configured for Other {
 impl SourceSpec for Other {
     fn build(&self, context: SourceContext) -> Box<dyn Source> {
         Box::new(Follow::new(self.name.clone(), context))
+    }
+
+    /// Whole segments, where the other one has no parts.
+    fn liveness(&self) -> Liveness {
+        Liveness::Playlist
     }
 
     fn follows(&self) -> Option<&str> {
