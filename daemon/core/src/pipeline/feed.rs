@@ -143,6 +143,14 @@ impl Feed {
         self.run.observed.subscribe()
     }
 
+    /// How long ago the pipeline last got media, from whichever source; none before any came.
+    pub fn idle(&self) -> Option<Duration> {
+        let shared = &self.run.shared;
+        let set = shared.renditions()?;
+        let has_media = set.renditions.iter().any(|rendition| !rendition.window.snapshot().is_empty());
+        has_media.then(|| shared.idle())
+    }
+
     /// What the source counts.
     pub fn metrics(&self) -> &SourceMetrics {
         &self.run.metrics

@@ -284,8 +284,13 @@ impl Writing {
         }
     }
 
-    fn close(&self, next: &mut Snapshot) {
-        if let Some(segment) = next.open.take() {
+    fn close(&mut self, next: &mut Snapshot) {
+        let Some(segment) = next.open.take() else { return };
+        if segment.media.parts.is_empty() {
+            // nobody was given anything under its number: the next segment takes it
+            self.next_sequence = segment.sequence;
+            self.discontinuity_sequence = segment.discontinuity_sequence - segment.discontinuities;
+        } else {
             next.segments.push(segment);
         }
     }

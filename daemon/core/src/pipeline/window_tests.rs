@@ -49,19 +49,25 @@ fn op() -> impl Strategy<Value = Op> {
 struct Model {
     closed: Vec<(u64, u64, u64)>,
     open: Option<(u64, u64, u64)>,
+    /// The discontinuity sequence before the open segment.
+    before: u64,
     next: u64,
     discontinuity: u64,
 }
 
 impl Model {
     fn number(&mut self, discontinuity: u64, bytes: u64) -> (u64, u64, u64) {
+        self.before = self.discontinuity;
         self.discontinuity = self.discontinuity.max(discontinuity);
         self.next += 1;
         (self.next - 1, self.discontinuity, bytes)
     }
 
     fn close(&mut self) {
-        self.closed.extend(self.open.take());
+        match self.open.take() {
+            Some((number, _, 0)) => (self.next, self.discontinuity) = (number, self.before),
+            segment => self.closed.extend(segment),
+        }
     }
 }
 
@@ -69,7 +75,7 @@ proptest! {
     #[test]
     fn the_window_is_the_newest_end_of_all_that_was_appended(ops in prop::collection::vec(op(), 1..60)) {
         let window = window(Bounds { segments: 4, bytes: 100 });
-        let mut model = Model { closed: Vec::new(), open: None, next: 100, discontinuity: 7 };
+        let mut model = Model { closed: Vec::new(), open: None, before: 7, next: 100, discontinuity: 7 };
         let mut held = 0;
         for op in ops {
             match op {

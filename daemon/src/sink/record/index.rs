@@ -52,7 +52,7 @@ pub(super) fn render(entries: &[Entry], media_sequence: u64) -> String {
     let mut era = entries.first().map_or(0, |entry| entry.era);
     let mut text = format!(
         "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target_secs}\n#EXT-X-MEDIA-SEQUENCE:{media_sequence}\n\
-         #EXT-X-DISCONTINUITY-SEQUENCE:{era}\n#EXT-X-PLAYLIST-TYPE:VOD\n"
+         #EXT-X-DISCONTINUITY-SEQUENCE:{era}\n"
     );
     let mut map = None;
     for entry in entries {

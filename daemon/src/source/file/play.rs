@@ -19,7 +19,7 @@ const CHUNK_BYTES: usize = 32 * 1024;
 const HEAD_BYTES: u64 = 8 * 1024 * 1024;
 /// How much is taken in at once.
 const PUSH_BYTES: usize = 10 * 188;
-/// So many segments come at once, because a player needs three to start (RFC 8216, 6.3.3).
+/// So many segments come at once where there are none, because a player needs three to start (RFC 8216, 6.3.3).
 const AHEAD: u32 = 3;
 /// Later than this by itself, as after a suspended machine, the clock starts anew instead of catching up.
 const LATE: Duration = Duration::from_secs(5);
@@ -40,6 +40,8 @@ impl Player {
         let cutting = Cutting { segment: self.file.segment, program: self.file.program };
         let mut intake = Intake::new(self.feed.clone(), cutting).knowing(probe);
         let ahead = AHEAD * probe.longest.max(self.file.segment);
+        // into a window that has media it brings what is missing since, so that viewers come no later behind each time
+        let ahead = self.feed.idle().map_or(ahead, |idle| idle.min(ahead));
         let mut clock = Clock { start: None, ahead };
         let mut rebase = Rebase::default();
         loop {
