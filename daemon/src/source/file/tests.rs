@@ -40,8 +40,17 @@ fn pipeline() -> Arc<Shared> {
 }
 
 fn start(shared: &Arc<Shared>, path: impl Into<PathBuf>, is_looped: bool) -> JoinHandle<Result<End, Fault>> {
+    start_run(1, shared, path, is_looped)
+}
+
+fn start_run(
+    generation: u64,
+    shared: &Arc<Shared>,
+    path: impl Into<PathBuf>,
+    is_looped: bool,
+) -> JoinHandle<Result<End, Fault>> {
     let file = File { path: path.into(), is_looped, segment: SEGMENT, program: None };
-    let feed = Feed::new(shared.clone(), shared.metrics.source("source 1 file"), 1);
+    let feed = Feed::new(shared.clone(), shared.metrics.source("source 1 file"), generation);
     tokio::spawn(Box::new(Player::new(file, feed)).run())
 }
 
@@ -146,4 +155,21 @@ async fn a_file_that_is_missing_or_no_transport_stream_is_a_fault_that_names_it(
         "{fault}"
     );
     assert_eq!(fault.kind.label(), "file");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_takes_over_brings_what_is_missing_and_no_more() {
+    let shared = pipeline();
+    let first = start_run(1, &shared, DEMO, true);
+    segments(&shared, 5).await;
+    first.abort();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let (before, taken_over) = (snapshot(&shared).duration(), Instant::now());
+    let second = start_run(2, &shared, DEMO, true);
+    let count = snapshot(&shared).segments.len();
+    segments(&shared, count + 6).await;
+    second.abort();
+    let brought = snapshot(&shared).duration() - before;
+    let missing = Duration::from_secs(4) + taken_over.elapsed();
+    assert!(brought.abs_diff(missing) < SEGMENT, "{brought:?} where {missing:?} were missing");
 }
