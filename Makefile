@@ -31,6 +31,7 @@ lint: ## what CI refuses besides failing tests
 
 deny: ## check licences, bans and sources of the dependencies
 	scripts/install-tools deny
+	cargo fetch --locked
 	cargo deny --offline check licenses bans sources
 
 packages:
