@@ -18,8 +18,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tower::util::BoxCloneSyncService;
 
-use crate::api::view::{AudienceView, Check, ConfigView, Outcome, PipelineView, ReloadView};
-use crate::api::{self, Admin, Control, EventLog};
+use crate::api::view::{Check, ConfigView, Outcome, PipelineView, ReloadView};
+use crate::api::{self, Admin, AudienceView, Control, EventLog};
 use crate::child::Processes;
 use crate::client::{Client, ClientLimits, Policy, system_tls};
 use crate::edge::{Edge, EdgeMetrics, Routes, Workers};

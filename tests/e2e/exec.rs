@@ -71,12 +71,7 @@ async fn what_a_program_writes_is_served_and_plays() {
     let mut viewing = Viewer::new(sluice.viewers, "/live/camera/index.m3u8").watch();
     viewing.takes(5, SOON).await;
     let taken = viewing.stop().await;
-    assert!(
-        taken.violations.is_empty() && taken.failures.is_empty(),
-        "{:?} {:?}",
-        taken.violations,
-        taken.failures
-    );
+    taken.assert_well_formed();
 }
 
 #[tokio::test(flavor = "multi_thread")]

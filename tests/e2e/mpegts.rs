@@ -54,12 +54,7 @@ async fn takes(sluice: &Sluice, count: usize) -> usize {
     let mut viewing = Viewer::new(sluice.viewers, "/live/news/index.m3u8").watch();
     viewing.takes(count, SOON).await;
     let taken = viewing.stop().await;
-    assert!(
-        taken.violations.is_empty() && taken.failures.is_empty(),
-        "{:?} {:?}",
-        taken.violations,
-        taken.failures
-    );
+    taken.assert_well_formed();
     for segment in &taken.segments {
         assert!(segment.bytes.len() % 188 == 0 && segment.bytes[0] == 0x47);
     }

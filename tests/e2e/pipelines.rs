@@ -38,12 +38,7 @@ async fn pipelines_share_one_connection_and_serve_the_same_bytes() {
     let mut taken = Vec::new();
     for viewing in crowd {
         let one = viewing.stop().await;
-        assert!(
-            one.violations.is_empty() && one.failures.is_empty(),
-            "{:?} {:?}",
-            one.violations,
-            one.failures
-        );
+        one.assert_well_formed();
         taken.push(one.segments);
     }
     for other in &taken[1..] {
@@ -73,12 +68,7 @@ async fn a_pipeline_that_stops_is_named_and_followed_again_when_it_is_back() {
     eventually("more segments", SOON, moved).await;
     viewing.takes(3, SOON).await;
     let taken = viewing.stop().await;
-    assert!(
-        taken.violations.is_empty() && taken.failures.is_empty(),
-        "{:?} {:?}",
-        taken.violations,
-        taken.failures
-    );
+    taken.assert_well_formed();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The admin listener: health, metrics, and the control API. Apart from the viewers' side, and on loopback
 //! unless told otherwise.
 
+mod audience;
 mod events;
 mod gate;
 mod problem;
@@ -13,10 +14,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use sluice_core::fault::Fault;
 
+pub(crate) use audience::AudienceView;
 pub(crate) use events::EventLog;
 pub(crate) use server::{Admin, Parts};
 
-use view::{AudienceView, Check, ConfigView, PipelineView, ReloadView};
+use view::{Check, ConfigView, PipelineView, ReloadView};
 
 /// What the API asks of the daemon.
 pub(crate) trait Control: Send + Sync + 'static {

@@ -11,10 +11,9 @@ use sluice_core::event::Events;
 use sluice_core::fault::{Fault, FaultKind};
 
 use super::view::{
-    AudienceView, ChangeView, Check, ConfigView, Outcome, PipelineView, ProblemView, ReloadView,
-    RenditionView, SinkView,
+    ChangeView, Check, ConfigView, Outcome, PipelineView, ProblemView, ReloadView, RenditionView, SinkView,
 };
-use super::{Admin, Control, EventLog, Parts};
+use super::{Admin, AudienceView, Control, EventLog, Parts};
 
 /// A daemon with one pipeline.
 #[derive(Default)]

@@ -22,12 +22,14 @@ const JOINED_BYTES: usize = 2048;
 
 /// The slices one behind another, where they fit.
 fn join<'a>(slices: &[io::IoSlice<'_>], joined: &'a mut [u8; JOINED_BYTES]) -> Option<&'a [u8]> {
-    let mut length = 0;
+    let joined = joined.get_mut(..slices.iter().map(|slice| slice.len()).sum())?;
+    let mut rest = &mut *joined;
     for slice in slices {
-        joined.get_mut(length..length + slice.len())?.copy_from_slice(slice);
-        length += slice.len();
+        let (place, behind) = rest.split_at_mut_checked(slice.len())?;
+        place.copy_from_slice(slice);
+        rest = behind;
     }
-    joined.get(..length)
+    Some(joined)
 }
 
 /// A socket that tells [`Activity`] what happens on it. It stands beneath TLS, so that what it sees is the wire.

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use sluice_core::pipeline::{Fleet, Pushed, Shared, Switcher};
 
-use crate::api::view::{AudienceView, Check, ConfigView, PipelineView, PushView};
+use crate::api::AudienceView;
+use crate::api::view::{Check, ConfigView, PipelineView, PushView};
 
 /// A pipeline that runs.
 struct Posted {

@@ -157,13 +157,7 @@ mod tests {
 
     fn follower(segments: usize) -> Follower {
         let shared = Shared::new(setup(&Arc::new(Kept::default())), Bounds { segments, bytes: 1 << 20 });
-        let role = Role::Variant {
-            bandwidth_bps: 0,
-            attributes: Vec::new(),
-            audio: None,
-            subtitles: None,
-            muxed: Vec::new(),
-        };
+        let role = Role::only();
         let specs = [RenditionSpec { name: "main".into(), role }];
         let opening = Opening {
             specs: &specs,

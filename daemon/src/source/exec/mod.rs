@@ -15,7 +15,7 @@ use sluice_core::port::Program;
 use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, SourceKind, SourceSpec};
 use url::Url;
 
-use super::cutting::{decode_cutting, show_cutting};
+use super::cutting::{PROGRAM_ENTRY, SEGMENT_ENTRY, decode_cutting, show_cutting};
 use run::Run;
 
 /// The kind.
@@ -34,16 +34,8 @@ pub(crate) const EXEC: SourceKind = SourceKind {
                         shell.",
                 default: "",
             },
-            Entry {
-                form: "segment=\"2s\"",
-                about: "The length of segments, 500ms to 30s; each ends at the first keyframe behind it.",
-                default: "2s",
-            },
-            Entry {
-                form: "program=1",
-                about: "The number of the program of the stream that is taken, where there are several.",
-                default: "the first",
-            },
+            SEGMENT_ENTRY,
+            PROGRAM_ENTRY,
             Entry {
                 form: "cwd=\"media\"",
                 about: "The directory that it runs in.",

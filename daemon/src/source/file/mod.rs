@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use kdl::KdlNode;
 use sluice_core::conf::{Node, Shown};
-use sluice_core::pipeline::{Source, SourceContext};
+use sluice_core::pipeline::{Cutting, Source, SourceContext};
 use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, SourceKind, SourceSpec};
 
+use super::cutting::{PROGRAM_ENTRY, SEGMENT_ENTRY, decode_cutting, show_cutting};
 use play::Player;
-
-const SEGMENT: Duration = Duration::from_secs(2);
 
 /// The kind.
 pub(crate) const FILE: SourceKind = SourceKind {
@@ -33,16 +32,8 @@ pub(crate) const FILE: SourceKind = SourceKind {
                 about: "Whether the file starts anew at its end. #false plays it once, and the playlists end.",
                 default: "#true",
             },
-            Entry {
-                form: "program=N",
-                about: "The number of the program that is played, 1 to 65535, where the file has several.",
-                default: "the first",
-            },
-            Entry {
-                form: "segment=\"2s\"",
-                about: "The length of segments, 500ms to 30s; each ends at the first keyframe behind it.",
-                default: "2s",
-            },
+            PROGRAM_ENTRY,
+            SEGMENT_ENTRY,
         ],
     },
     gives: Goods::Live,
@@ -55,16 +46,14 @@ pub(crate) const FILE: SourceKind = SourceKind {
 pub(crate) struct File {
     path: PathBuf,
     is_looped: bool,
-    segment: Duration,
-    program: Option<u16>,
+    cutting: Cutting,
 }
 
 fn decode(node: &Node<'_>) -> Option<Box<dyn SourceSpec>> {
     let path = node.argument::<PathBuf>("PATH");
     let is_looped = node.property::<bool>("loop").unwrap_or(true);
-    let segment = node.property_within("segment", Duration::from_millis(500)..=Duration::from_secs(30));
-    let program = node.property_within("program", 1..=u16::MAX);
-    Some(Box::new(File { path: path?, is_looped, segment: segment.unwrap_or(SEGMENT), program }))
+    let cutting = decode_cutting(node);
+    Some(Box::new(File { path: path?, is_looped, cutting }))
 }
 
 impl Configured for File {
@@ -74,11 +63,7 @@ impl Configured for File {
 
     fn show(&self, _: Reveal) -> KdlNode {
         let shown = Shown::new("source").argument("file").argument(self.path.as_path());
-        let shown = shown.property("loop", self.is_looped).property("segment", self.segment);
-        match self.program {
-            Some(program) => shown.property("program", program).into(),
-            None => shown.into(),
-        }
+        show_cutting(shown.property("loop", self.is_looped), &self.cutting).into()
     }
 
     fn files(&self) -> Vec<(PathBuf, &'static str)> {
@@ -92,7 +77,7 @@ impl SourceSpec for File {
     }
 
     fn segment(&self) -> Option<Duration> {
-        Some(self.segment)
+        Some(self.cutting.segment)
     }
 
     fn stands_in(&self) -> bool {

@@ -37,9 +37,9 @@ impl Player {
 
     async fn play(self) -> Result<End, Fault> {
         let probe = self.probe().await?;
-        let cutting = Cutting { segment: self.file.segment, program: self.file.program };
+        let cutting = self.file.cutting;
         let mut intake = Intake::new(self.feed.clone(), cutting).knowing(probe);
-        let ahead = AHEAD * probe.longest.max(self.file.segment);
+        let ahead = AHEAD * probe.longest.max(cutting.segment);
         // into a window that has media it brings what is missing since, so that viewers come no later behind each time
         let ahead = self.feed.idle().map_or(ahead, |idle| idle.min(ahead));
         let mut clock = Clock { start: None, ahead };
@@ -90,7 +90,7 @@ impl Player {
         let mut head = Vec::new();
         let file = self.open().await?;
         file.take(HEAD_BYTES).read_to_end(&mut head).await.map_err(|error| self.unreadable(error))?;
-        let (segment, program) = (self.file.segment, self.file.program);
+        let Cutting { segment, program } = self.file.cutting;
         let probed = tokio::task::spawn_blocking(move || probe(&head, segment, program)).await;
         probed.map_err(|error| self.unreadable(error))?.map_err(|fault| self.unreadable(fault))
     }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::*;
 
+const SEGMENT: Duration = Duration::from_secs(2);
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf.d/media/demo.ts");
 
 struct NoLedger;
@@ -49,7 +50,7 @@ fn start_run(
     path: impl Into<PathBuf>,
     is_looped: bool,
 ) -> JoinHandle<Result<End, Fault>> {
-    let file = File { path: path.into(), is_looped, segment: SEGMENT, program: None };
+    let file = File { path: path.into(), is_looped, cutting: Cutting { segment: SEGMENT, program: None } };
     let feed = Feed::new(shared.clone(), shared.metrics.source("source 1 file"), generation);
     tokio::spawn(Box::new(Player::new(file, feed)).run())
 }

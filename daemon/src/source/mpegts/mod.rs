@@ -18,7 +18,7 @@ use sluice_core::conf::{Backoff, Code, HostRule, HttpUrl, Node, Problem, Shown, 
 use sluice_core::pipeline::{Cutting, Source, SourceContext};
 use sluice_core::stage::{Configured, Doc, Entry, Goods, Reveal, SourceKind, SourceSpec};
 
-use super::cutting::{decode_cutting, show_cutting};
+use super::cutting::{PROGRAM_ENTRY, SEGMENT_ENTRY, decode_cutting, show_cutting};
 use super::request::Asking;
 use address::{Address, Datagrams};
 use listen::Listen;
@@ -43,16 +43,8 @@ pub(crate) const MPEGTS: SourceKind = SourceKind {
                         machine.",
                 default: "",
             },
-            Entry {
-                form: "segment=\"2s\"",
-                about: "The length of segments, 500ms to 30s; each ends at the first keyframe behind it.",
-                default: "2s",
-            },
-            Entry {
-                form: "program=1",
-                about: "The number of the program that is taken, where there are several.",
-                default: "the first",
-            },
+            SEGMENT_ENTRY,
+            PROGRAM_ENTRY,
             Entry {
                 form: "reconnect=\"500ms..8s\"",
                 about: "The waits between connections to an HTTP origin that ends or breaks the stream, at most 60s; the \

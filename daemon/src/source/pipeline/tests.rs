@@ -29,14 +29,7 @@ struct Upper {
 }
 
 fn specs(names: &[&str]) -> Vec<RenditionSpec> {
-    let role = || Role::Variant {
-        bandwidth_bps: 0,
-        attributes: Vec::new(),
-        audio: None,
-        subtitles: None,
-        muxed: Vec::new(),
-    };
-    names.iter().map(|name| RenditionSpec { name: (*name).to_owned(), role: role() }).collect()
+    names.iter().map(|name| RenditionSpec { name: (*name).to_owned(), role: Role::only() }).collect()
 }
 
 impl Upper {

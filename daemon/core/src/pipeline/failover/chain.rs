@@ -198,7 +198,7 @@ impl Chain {
         !reason.is_soft() || (self.budget.left(now) > 0 && others.clone().any(|entry| !entry.rests(now)))
     }
 
-    /// Whether there is an alternative to each source.
+    /// Whether there is no alternative to the only source.
     pub(super) fn is_alone(&self) -> bool {
         self.entries.len() < 2
     }

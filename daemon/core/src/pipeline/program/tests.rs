@@ -149,13 +149,7 @@ async fn segments_that_come_whole_go_out_evenly() {
     let shared =
         Arc::new(Shared::new(setup(&Arc::new(Kept::default())), Bounds { segments: 20, bytes: 1 << 30 }));
     let feed = Feed::new(shared.clone(), shared.metrics.source("source 1 hls"), 1);
-    let role = Role::Variant {
-        bandwidth_bps: 0,
-        attributes: Vec::new(),
-        audio: None,
-        subtitles: None,
-        muxed: Vec::new(),
-    };
+    let role = Role::only();
     let specs = [RenditionSpec { name: "main".into(), role }];
     let opening = Opening {
         specs: &specs,
