@@ -123,6 +123,11 @@ impl Feed {
         self.run.note(|seen, now| seen.received(now, bytes as u64));
     }
 
+    /// Says when what is brought from now on came, for a source that gets it from something that holds back.
+    pub fn came(&self, at: Instant) {
+        self.run.observe_quietly(|seen| seen.came(at));
+    }
+
     /// Says that the origin's list brought something new. From then on, a list that does not is a stall.
     pub fn listed(&self) {
         self.run.note(|seen, now| seen.listed(now));

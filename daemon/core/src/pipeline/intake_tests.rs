@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::super::{Around, Bounds, Setup, Shared, Snapshot};
+use super::super::{Around, Bounds, Setup, Shared, Snapshot, State};
 use super::*;
 use crate::event::Events;
 use crate::media::ts::testing::Shape;
@@ -76,6 +76,25 @@ async fn an_interruption_ends_the_segment_and_begins_another_era_at_a_keyframe()
     let eras: Vec<_> = lengths(&snapshot).iter().map(|(_, discontinuities)| *discontinuities).collect();
     assert_eq!(eras, [0, 0, 1, 0]);
     assert!(snapshot.segments[2].media.parts[0].independent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_lost_connection_held_back_is_no_news() {
+    let (shared, mut intake) = intake();
+    let stream = Shape::default().build();
+    intake.push(&stream[..stream.len() / 2 + 1000]).unwrap();
+    assert_eq!(shared.status().borrow().state, State::Live);
+    let came = snapshot(&shared).open.as_ref().map(|open| open.media.parts.len());
+    tokio::time::advance(Duration::from_secs(10)).await;
+    shared.set_state(State::Stalled, "silence");
+    intake.interrupted();
+    let after = snapshot(&shared);
+    let last = after.segments.last().unwrap();
+    assert!(Some(last.media.parts.len()) > came, "something was held back");
+    assert_eq!(shared.status().borrow().state, State::Stalled);
+    assert!(shared.idle() >= Duration::from_secs(10), "{:?}", shared.idle());
+    intake.push(&stream).unwrap();
+    assert_eq!(shared.status().borrow().state, State::Live);
 }
 
 #[tokio::test(start_paused = true)]

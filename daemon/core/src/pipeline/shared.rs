@@ -203,8 +203,9 @@ impl Shared {
         self.viewers.load().get(sink).cloned().unwrap_or(fresh)
     }
 
-    pub(super) fn media_came(&self) {
-        self.media.send_replace(Instant::now());
+    /// Media came at this time.
+    pub(super) fn media_came(&self, at: Instant) {
+        self.media.send_modify(|last| *last = at.max(*last));
     }
 
     pub(super) fn remember(&self, fault: &Fault) {

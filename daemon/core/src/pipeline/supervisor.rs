@@ -7,6 +7,11 @@ use super::{Shared, State};
 
 const TICK: Duration = Duration::from_millis(500);
 
+/// A pipeline without news for so long has stalled.
+pub(super) fn stalled_after(target: Duration) -> Duration {
+    3 * target
+}
+
 /// Watches the pipeline: calls it stalled when nothing new came for three target durations, and forgets
 /// viewers who left. Runs until it is aborted.
 pub(super) async fn watch_over(shared: Arc<Shared>) {
@@ -17,7 +22,7 @@ pub(super) async fn watch_over(shared: Arc<Shared>) {
         let target = shared.renditions().map_or(Duration::from_secs(2), |set| set.target_duration());
         shared.viewers().values().for_each(|viewers| viewers.sweep(3 * target));
         let idle = shared.idle();
-        if shared.status().borrow().state == State::Live && idle > 3 * target {
+        if shared.status().borrow().state == State::Live && idle > stalled_after(target) {
             let fault = shared.last_fault().filter(|fault| fault.0.elapsed_within(idle));
             let why = fault.map(|fault| format!(": {}", fault.1)).unwrap_or_default();
             shared.set_state(State::Stalled, format!("nothing new came for three target durations{why}"));

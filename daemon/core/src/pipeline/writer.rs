@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::feed::{Fit, Purpose, Run};
+use super::supervisor::stalled_after;
 use super::{RenditionSet, State, Window};
 use crate::fault::Fault;
 use crate::media::{Container, Media, Origin, Part};
@@ -199,19 +200,26 @@ impl Writer {
 
     /// Counts media; a gap brings none, and makes nothing live.
     fn taken(&self, bytes: u64, duration: Duration, era: u64) {
-        let now = Instant::now();
+        let came = self.run.observed.borrow().came_at(Instant::now());
         if self.leads {
-            self.run.observe_quietly(|seen| seen.pace.add(now, duration, era));
+            self.run.observe_quietly(|seen| seen.pace.add(came, duration, era));
         }
         if bytes == 0 {
             self.run.note(|seen, now| seen.beat(now));
             return;
         }
-        self.run.media(now);
+        self.run.media(came);
         self.run.metrics.bytes.inc_by(bytes);
-        self.run.metrics.last_byte.set(Timestamp::now().as_duration().as_secs_f64());
-        self.run.shared.media_came();
-        self.run.shared.set_state(State::Live, "");
+        let age = came.elapsed();
+        self.run
+            .metrics
+            .last_byte
+            .set((Timestamp::now().as_duration().as_secs_f64() - age.as_secs_f64()).max(0.0));
+        self.run.shared.media_came(came);
+        // what was held back until the connection was lost tells nothing of the source
+        if age <= stalled_after(self.set.target_duration()) {
+            self.run.shared.set_state(State::Live, "");
+        }
     }
 
     fn numbered(&self, (sequence, discontinuity): (u64, u64)) {

@@ -62,7 +62,8 @@ impl Follow {
         let (mut arrivals, mut status) = (other.arrivals(), other.status());
         let mut is_ended = false;
         loop {
-            arrivals.mark_unchanged();
+            let came = *arrivals.borrow_and_update();
+            self.context.feed.came(came);
             let now = status.borrow_and_update().clone();
             self.take(other, copy)?;
             let ended = copy.as_ref().is_some_and(Copy::is_ended);

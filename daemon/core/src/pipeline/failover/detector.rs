@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::observed::Pace;
 use super::{Observed, Reason, Verdict};
 use crate::fault::{Fault, FaultKind};
 use crate::plan::Stall;
@@ -105,12 +106,17 @@ impl Detector {
     fn endless(&self, now: Instant, seen: &Observed) -> [Rule; 3] {
         let patience = self.patience(seen);
         let media = seen.media.unwrap_or(self.started);
-        let slack = patience.saturating_sub(seen.pace.lag(now));
+        let slack = Pace::less_tolerance(patience).saturating_sub(seen.pace.lag(now));
+        let silent = seen.last_byte().unwrap_or(self.started);
         [
-            Rule::new(seen.beat, patience, |seen, since| {
+            Rule::new(silent, patience, |seen, since| {
                 named(seen, since, || stalled("no byte came for too long"))
             }),
-            Rule { since: media, due: now + slack, verdict: behind },
+            Rule { since: media, due: now + slack, verdict: behind }.unless_silent(
+                silent,
+                patience / 2,
+                patience,
+            ),
             Rule::never(media),
         ]
     }
@@ -119,20 +125,22 @@ impl Detector {
         let patience = self.patience(seen);
         let slack = (MOST_LAG * seen.target).max(patience).saturating_sub(seen.pace.lag(now));
         let arrived = seen.arrived;
+        let changed = seen.changed().unwrap_or(self.started);
+        let late = Rule::new(arrived, patience + seen.target, |seen, since| {
+            named(seen, since, || Verdict::new(Reason::Slow, "a segment did not come in time"))
+        });
+        let verdict = |seen: &Observed, since| {
+            named(seen, since, || Verdict::new(Reason::Slow, "media comes slower than it plays"))
+        };
+        let behind = Rule { since: arrived, due: now + slack, verdict };
+        // a list that is in time changes once in a target duration
+        let quiet = patience.min(seen.target * 5 / 4);
         [
-            Rule::new(seen.changed().unwrap_or(self.started), patience, |seen, since| {
+            Rule::new(changed, patience, |seen, since| {
                 named(seen, since, || stalled("no new segment was listed for too long"))
             }),
-            Rule::new(arrived, patience + seen.target, |seen, since| {
-                named(seen, since, || Verdict::new(Reason::Slow, "a segment did not come in time"))
-            }),
-            Rule {
-                since: arrived,
-                due: now + slack,
-                verdict: |seen, since| {
-                    named(seen, since, || Verdict::new(Reason::Slow, "media comes slower than it plays"))
-                },
-            },
+            late.unless_silent(changed, quiet, patience),
+            behind.unless_silent(changed, quiet, patience),
         ]
     }
 }
@@ -147,6 +155,13 @@ struct Rule {
 impl Rule {
     fn new(since: Instant, wait: Duration, verdict: fn(&Observed, Instant) -> Verdict) -> Self {
         Self { since, due: since + wait, verdict }
+    }
+
+    /// A source that is silent for longer than `quiet` when this is due is not slow but may have stalled: that is seen
+    /// when its silence has lasted for `patience`.
+    fn unless_silent(self, silent: Instant, quiet: Duration, patience: Duration) -> Self {
+        let is_silent = self.due > silent + quiet;
+        Self { due: if is_silent { self.due.max(silent + patience) } else { self.due }, ..self }
     }
 
     fn never(since: Instant) -> Self {

@@ -132,6 +132,35 @@ async fn an_endless_stream_without_bytes_is_a_stall_after_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_was_behind_and_falls_silent_has_stalled() {
+    let mut watch = Watch::new(Liveness::Bytes);
+    watch.streams(100, SECOND / 5, SECOND / 5);
+    watch.now += SECOND; // late by this, and it does not catch up
+    watch.streams(10, SECOND / 5, SECOND / 5);
+    assert_eq!(watch.leaves(), (2 * SECOND, Reason::Stall));
+    let mut watch = Watch::new(Liveness::Playlist);
+    watch.detector.stall = Stall::After(20 * SECOND);
+    watch.lists(10, 2 * SECOND);
+    watch.now += 5 * SECOND;
+    watch.lists(5, 2 * SECOND);
+    assert_eq!(watch.leaves(), (20 * SECOND, Reason::Stall));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_origin_that_is_asked_again_and_again_is_left_as_soon_as_a_silent_one() {
+    let mut watch = Watch::new(Liveness::Bytes);
+    watch.streams(100, SECOND / 5, SECOND / 5);
+    let from = watch.now;
+    for _ in 0..4 {
+        watch.now += SECOND / 2 - Duration::from_millis(1);
+        watch.seen.beat(watch.now);
+        watch.seen.fault(watch.now, &FaultKind::Ended.into());
+    }
+    let (_, reason) = watch.leaves();
+    assert_eq!((watch.now - from, reason), (2 * SECOND, Reason::Fault(FaultKind::Ended)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_trickle_is_slow_and_bytes_without_media_are_broken() {
     let mut watch = Watch::new(Liveness::Bytes);
     watch.streams(100, SECOND / 5, SECOND / 5);

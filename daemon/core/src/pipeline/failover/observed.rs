@@ -17,6 +17,8 @@ pub(in crate::pipeline) struct Observed {
     pub(super) beat: Instant,
     /// Whether there was one.
     pub(super) has_beaten: bool,
+    /// When what is brought came from the origin, where the source says so: its last byte.
+    came: Option<Instant>,
     /// When the origin's list last brought something, where it has one.
     listed: Option<Instant>,
     /// When media last came, and when it first did.
@@ -47,6 +49,7 @@ impl Observed {
         Self {
             beat: now,
             has_beaten: false,
+            came: None,
             listed: None,
             media: None,
             first_media: None,
@@ -64,13 +67,29 @@ impl Observed {
 
     /// A sign of life.
     pub(in crate::pipeline) fn beat(&mut self, now: Instant) {
-        (self.beat, self.has_beaten) = (now, true);
+        (self.beat, self.has_beaten) = (now.max(self.beat), true);
     }
 
     /// Bytes came.
     pub(in crate::pipeline) fn received(&mut self, now: Instant, bytes: u64) {
         self.beat(now);
+        self.came = Some(now);
         self.received += bytes;
+    }
+
+    /// What is brought from now on came at this time.
+    pub(in crate::pipeline) fn came(&mut self, at: Instant) {
+        self.came = Some(at);
+    }
+
+    /// When what is brought now came: a source may hold something back, and that is no news.
+    pub(in crate::pipeline) fn came_at(&self, now: Instant) -> Instant {
+        self.came.map_or(now, |came| came.min(now))
+    }
+
+    /// The last byte of an endless stream, or the last media of a source that counts no bytes.
+    pub(super) fn last_byte(&self) -> Option<Instant> {
+        self.came.or(self.media)
     }
 
     /// The origin's list brought something.
@@ -150,7 +169,12 @@ impl Pace {
     pub(super) fn lag(&self, now: Instant) -> Duration {
         let Some((then, played)) = self.best else { return Duration::ZERO };
         let passed = now.saturating_duration_since(then);
-        (passed - passed / TOLERANCE).saturating_sub(self.played.saturating_sub(played))
+        Self::less_tolerance(passed).saturating_sub(self.played.saturating_sub(played))
+    }
+
+    /// So much lag is seen in a stream that brings nothing for this long.
+    pub(super) fn less_tolerance(span: Duration) -> Duration {
+        span - span / TOLERANCE
     }
 
     /// Media time in all, and since when.
