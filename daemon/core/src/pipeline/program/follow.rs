@@ -123,6 +123,10 @@ impl Relay {
                     self.step_90khz = self.step_90khz.max(ticks(segment.media.duration));
                 }
                 let outcome = self.take_segment(at, &segment, taken..parts).await;
+                if is_closed && self.step_90khz > 0 {
+                    self.program.complete(at, &mut self.made); // a segment that came whole ends where its units do
+                    self.keep_made();
+                }
                 if outcome.is_err() || self.broadcast.refusal().is_some() {
                     self.broadcast.refuse(outcome.err());
                 }
@@ -131,6 +135,7 @@ impl Relay {
         let is_over = |cursor: &Cursor| cursor.window.snapshot().ended && cursor.is_through();
         let ended = !self.cursors.is_empty() && self.cursors.iter().all(is_over);
         if ended && !self.ended {
+            (0..self.cursors.len()).for_each(|at| self.program.complete(at, &mut self.made));
             self.program.flush(&mut self.made);
             self.keep_made();
         }

@@ -6,12 +6,12 @@ use libmpegts::pes::{PesHeaderRef, Timestamp};
 use libmpegts::slicer::TsSlicer;
 use libmpegts::ts::{PACKET_SIZE, PID_NULL, TsPacketRef};
 
-use super::catalog::{Catalog, Kind, Tables, language_code};
+use super::catalog::{Announced, Catalog, Kind, Tables, language_code};
 use super::packed::Packed;
+use super::unfinished::Unfinished;
 use crate::fault::Fault;
 use crate::media::Container;
 use crate::media::ts::clock::distance_90khz;
-use crate::media::ts::keyframe;
 
 /// The end of a packet that tells a repeated one (ISO/IEC 13818-1, 2.4.3.3) from one behind a loss of fifteen.
 const TAIL_BYTES: usize = 32;
@@ -19,6 +19,9 @@ const TAIL_BYTES: usize = 32;
 const BEFORE_ALL: i64 = i64::MIN;
 /// Packets that one input waits with for another, at most.
 const MOST_QUEUED: usize = 100_000;
+/// An access unit without an end is held back for so long, at most, in time and in packets.
+const HELD_90KHZ: i64 = 90_000;
+const HELD_PACKETS: usize = 40_000;
 /// A longer step is no time that passed.
 const JUMP_90KHZ: i64 = 10 * 90_000;
 
@@ -62,6 +65,9 @@ pub(super) struct Input {
     tables: Tables,
     packed: Packed,
     queue: VecDeque<Queued>,
+    /// How many items left the queue: the number of its first.
+    popped: u64,
+    unfinished: Unfinished,
     /// The place of what comes next, and the time stamp that it was taken from.
     place: Option<Place>,
     last: Option<Timestamp>,
@@ -77,6 +83,8 @@ impl Input {
             tables: Tables::new(),
             packed: Packed::default(),
             queue: VecDeque::new(),
+            popped: 0,
+            unfinished: Unfinished::default(),
             place: None,
             last: None,
             seen: Vec::new(),
@@ -93,8 +101,38 @@ impl Input {
         self.place
     }
 
+    /// Takes the next item, whether it is ready or not.
     pub(super) fn pop(&mut self) -> Option<Queued> {
-        self.queue.pop_front()
+        let next = self.queue.pop_front()?;
+        if let Some(pid) = next.item.pid().filter(|pid| self.unfinished.holds(*pid, self.popped).is_some()) {
+            self.unfinished.let_go(pid);
+        }
+        self.popped += 1;
+        Some(next)
+    }
+
+    /// Whether the next item may go: the access unit that it belongs to is whole, or is waited for no longer.
+    pub(super) fn is_ready(&self) -> bool {
+        let pid = self.queue.front().and_then(|queued| queued.item.pid());
+        let Some(since) = pid.and_then(|pid| self.unfinished.holds(pid, self.popped)) else { return true };
+        let now = self.place.map_or(BEFORE_ALL, |(_, time)| time);
+        now.saturating_sub(since) > HELD_90KHZ || self.queue.len() > HELD_PACKETS
+    }
+
+    /// See [`super::Program::complete`].
+    pub(super) fn complete(&mut self) {
+        self.unfinished.complete();
+    }
+
+    /// Drops what is held back of access units without an end: it will not come.
+    pub(super) fn abandon(&mut self) {
+        let (unfinished, mut number) = (&self.unfinished, self.popped);
+        self.queue.retain(|queued| {
+            let is_part = queued.item.pid().is_some_and(|pid| unfinished.holds(pid, number).is_some());
+            number += 1;
+            !is_part
+        });
+        self.unfinished.clear();
     }
 
     /// Whether more than this waits.
@@ -159,6 +197,7 @@ impl Input {
         if self.place.is_some_and(|(own, _)| own == era) {
             return;
         }
+        self.abandon();
         self.place = Some((era, BEFORE_ALL));
         self.last = None;
         self.slicer.reset();
@@ -174,14 +213,37 @@ impl Input {
         }
         if self.tables.owns(pid) {
             if let Some(catalog) = self.tables.read(packet, self.language.as_ref()) {
+                self.unfinished.keep_only(|pid| catalog.find(pid).is_some());
                 self.queue(era, Item::Catalog(Box::new(catalog)));
             }
             return;
         }
         let Some(catalog) = self.tables.catalog() else { return };
-        if catalog.find(pid).is_some() || catalog.clock_pid == Some(pid) {
-            let unit = unit(packet, catalog);
-            self.enqueue(*packet.as_ref(), unit, era, references);
+        let is_clock = catalog.clock_pid == Some(pid);
+        let stream = catalog.find(pid);
+        if stream.is_none() && !is_clock {
+            return;
+        }
+        let unit = stream.and_then(|stream| unit(packet, stream));
+        self.enqueue(*packet.as_ref(), unit, era, references);
+        self.hold(packet);
+    }
+
+    /// Holds the access unit of the newest packet back until it is whole.
+    fn hold(&mut self, packet: &TsPacketRef<'_>) {
+        let catalog = self.tables.catalog();
+        let Some(stream) = catalog.and_then(|catalog| catalog.find(packet.pid())) else { return };
+        if packet.scrambling_control() != 0 {
+            return;
+        }
+        let number = self.popped + self.queue.len() as u64 - 1;
+        let time_90khz = self.place.map_or(BEFORE_ALL, |(_, time)| time);
+        let Some(start) = self.unfinished.take(packet, stream, (number, time_90khz)) else { return };
+        let at = start.checked_sub(self.popped).and_then(|at| usize::try_from(at).ok());
+        if let Some(Item::Packet { unit: Some(unit), .. }) =
+            at.and_then(|at| self.queue.get_mut(at)).map(|queued| &mut queued.item)
+        {
+            unit.is_start = true;
         }
     }
 
@@ -236,16 +298,22 @@ impl Input {
     }
 }
 
-fn unit(packet: &TsPacketRef<'_>, catalog: &Catalog) -> Option<Unit> {
+impl Item {
+    fn pid(&self) -> Option<u16> {
+        match self {
+            Self::Packet { bytes, .. } => Some(TsPacketRef::from(bytes).pid()),
+            Self::Catalog(_) => None,
+        }
+    }
+}
+
+/// The start of an access unit of `stream`. Whether decoding can start there is not known of video without the flag.
+fn unit(packet: &TsPacketRef<'_>, stream: &Announced) -> Option<Unit> {
     if !packet.is_payload_start() || packet.scrambling_control() != 0 {
         return None;
     }
-    let stream = catalog.find(packet.pid())?;
-    let payload = packet.payload()?;
-    let times = PesHeaderRef::try_from(payload).ok()?.pts_dts()?;
+    let times = PesHeaderRef::try_from(packet.payload()?).ok()?.pts_dts()?;
     let flagged = || packet.adaptation_field().is_some_and(|field| field.random_access_indicator());
-    let is_start = stream.kind != Kind::Video
-        || flagged()
-        || keyframe::judge(stream.stream_type, payload) == keyframe::Verdict::Start;
+    let is_start = stream.kind != Kind::Video || flagged();
     Some(Unit { pts: times.pts, dts: times.dts.unwrap_or(times.pts), is_start })
 }

@@ -2,7 +2,8 @@
 //! audio apart (transport streams or packed audio), over splices of any kind.
 //!
 //! What comes out has PIDs of its own that never change, its own PAT and PMT, one time line for PTS, DTS and PCR, and
-//! continuity counters without a gap. It is cut into [`Chunk`]s, so that a reader can start at each that is a start.
+//! continuity counters without a gap. An access unit goes out when all of it is there, so that a source that dies leaves
+//! no half of one. It is cut into [`Chunk`]s, so that a reader can start at each that is a start.
 
 mod catalog;
 mod frames;
@@ -14,6 +15,7 @@ mod routes;
 mod splicer;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 
 use std::collections::BTreeMap;
 
@@ -91,6 +93,15 @@ impl Program {
         }
     }
 
+    /// Says that what came of an input was cut where access units end, as the origin of a whole segment does: the last
+    /// of each stream is whole, although no other follows it.
+    pub fn complete(&mut self, input: usize, chunks: &mut Vec<Chunk>) {
+        if let Some(input) = self.inputs.get_mut(input) {
+            input.complete();
+            self.merge(chunks);
+        }
+    }
+
     /// Takes other inputs from now on, as [`Program::new`] does. What is held back of the old ones goes out before, and
     /// the stream goes on behind a splice.
     pub fn change(&mut self, languages: &[Option<String>], patience_90khz: i64, chunks: &mut Vec<Chunk>) {
@@ -101,8 +112,9 @@ impl Program {
         self.references.clear();
     }
 
-    /// Gives out what is held back.
+    /// Gives out what waits. Access units that are not whole are dropped.
     pub fn flush(&mut self, chunks: &mut Vec<Chunk>) {
+        self.inputs.iter_mut().for_each(Input::abandon);
         while let Some(at) = self.earliest() {
             self.pass(at, chunks);
         }
@@ -115,7 +127,7 @@ impl Program {
     }
 
     fn merge(&mut self, chunks: &mut Vec<Chunk>) {
-        while let Some(at) = self.earliest().filter(|at| self.is_due(*at)) {
+        while let Some(at) = self.earliest().filter(|at| self.is_due(*at) && self.is_whole(*at)) {
             self.pass(at, chunks);
         }
     }
@@ -133,6 +145,12 @@ impl Program {
     fn earliest(&self) -> Option<usize> {
         let heads = self.inputs.iter().enumerate().filter_map(|(at, input)| Some((input.head()?, at)));
         heads.min().map(|(_, at)| at)
+    }
+
+    /// Whether the next packet belongs to an access unit that is whole, or the others wait for that no longer.
+    fn is_whole(&self, at: usize) -> bool {
+        let is_ready = self.inputs.get(at).is_some_and(Input::is_ready);
+        is_ready || self.inputs.iter().any(|input| input.is_ahead_by(self.patience_90khz))
     }
 
     /// Whether nothing earlier can come from the others, or they are waited for no longer.

@@ -7,34 +7,35 @@ use super::*;
 use crate::media::ts::clock::distance_90khz;
 use crate::media::ts::testing::{AUDIO, FRAME_90KHZ, Reading, Shape, VIDEO, is_continuous};
 
-const TS: Container = Container::TransportStream;
+pub(super) const TS: Container = Container::TransportStream;
 const AAC: Container = Container::PackedAudio { extension: "aac" };
 /// Where the output has the first video and the first audio.
-const OUT_VIDEO: u16 = 0x100;
-const OUT_AUDIO: u16 = 0x110;
+pub(super) const OUT_VIDEO: u16 = 0x100;
+pub(super) const OUT_AUDIO: u16 = 0x110;
 const PATIENCE: i64 = 3 * 90_000;
 const HOUR_90KHZ: u64 = 3600 * 90_000;
 
-fn program(inputs: usize) -> Program {
+pub(super) fn program(inputs: usize) -> Program {
     Program::new(&vec![None; inputs], PATIENCE)
 }
 
 /// Runs one muxed input over streams that follow each other behind discontinuities.
-fn splice(streams: &[&[u8]]) -> (Vec<Chunk>, Tally) {
+pub(super) fn splice(streams: &[&[u8]]) -> (Vec<Chunk>, Tally) {
     let (mut program, mut chunks) = (program(1), Vec::new());
     for (era, bytes) in (0..).zip(streams) {
         program.push(0, (era, true), &TS, bytes, &mut chunks).unwrap();
+        program.complete(0, &mut chunks);
     }
     program.flush(&mut chunks);
     (chunks, program.tally())
 }
 
-fn joined(chunks: &[Chunk]) -> Vec<u8> {
+pub(super) fn joined(chunks: &[Chunk]) -> Vec<u8> {
     chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect()
 }
 
 /// What holds for whatever comes out: whole packets, counters without a gap, clocks and decoding times that rise.
-fn check(chunks: &[Chunk]) -> Reading {
+pub(super) fn check(chunks: &[Chunk]) -> Reading {
     let bytes = joined(chunks);
     assert!(is_continuous(&bytes));
     let mut clock = None;
@@ -66,7 +67,7 @@ fn check(chunks: &[Chunk]) -> Reading {
     reading
 }
 
-fn payload(shape: &Shape) -> Reading {
+pub(super) fn payload(shape: &Shape) -> Reading {
     Reading::of(&shape.build())
 }
 
@@ -229,6 +230,7 @@ fn audio_apart_is_interleaved_in_time() {
         program.push(0, (7, true), &TS, part, &mut chunks).unwrap();
         program.push(1, (7, true), &TS, other, &mut chunks).unwrap();
     }
+    (0..2).for_each(|input| program.complete(input, &mut chunks));
     program.flush(&mut chunks);
     let reading = check(&chunks);
     assert_eq!(reading.payload[&OUT_VIDEO], payload(&video).payload[&VIDEO]);
@@ -243,6 +245,7 @@ fn packed_audio_gets_its_times_from_its_tags_and_a_language() {
     let mut program = Program::new(&[None, Some("\"de\"".into())], 20 * 90_000);
     let mut chunks = Vec::new();
     program.push(0, (0, true), &TS, &video.build(), &mut chunks).unwrap();
+    program.complete(0, &mut chunks);
     // segments of 94 frames, which is 2.005 s
     for at in 0..5 {
         let bytes = packed(126_000 + 180_480 * at, 94, 0x20 + u8::try_from(at).unwrap());
@@ -281,10 +284,12 @@ fn fragmented_mp4_is_refused_with_its_reason() {
 fn other_inputs_go_on_behind_a_splice_on_the_same_pids() {
     let (mut program, mut chunks) = (program(1), Vec::new());
     program.push(0, (3, true), &TS, &Shape::default().build(), &mut chunks).unwrap();
+    program.complete(0, &mut chunks);
     program.change(&[None, None], PATIENCE, &mut chunks);
     let second = Shape { start_90khz: HOUR_90KHZ, ..Shape::default() };
     program.push(0, (4, true), &TS, &second.build(), &mut chunks).unwrap();
     program.push(1, (4, true), &AAC, &packed(HOUR_90KHZ, 200, 0x11), &mut chunks).unwrap();
+    program.complete(0, &mut chunks);
     program.flush(&mut chunks);
     let reading = check(&chunks);
     assert_eq!(reading.payload[&OUT_VIDEO].len(), 2 * payload(&second).payload[&VIDEO].len());
@@ -310,6 +315,7 @@ proptest! {
                 rest = behind;
                 if rest.is_empty() { break }
             }
+            program.complete(0, &mut chunks);
         }
         program.flush(&mut chunks);
         let reading = check(&chunks);
