@@ -233,7 +233,7 @@ async fn an_edited_chain_keeps_the_source_that_feeds_it() {
 }
 
 /// Decodes what a viewer took; gives what ffmpeg complains about.
-async fn decode(taken: &Taken, directory: &std::path::Path) -> String {
+pub(super) async fn decode(taken: &Taken, directory: &std::path::Path) -> String {
     let mut playlist = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n".to_owned();
     let mut era = taken.segments[0].entry.discontinuity_sequence;
     for (at, segment) in taken.segments.iter().enumerate() {

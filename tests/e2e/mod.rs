@@ -22,6 +22,7 @@ mod relay;
 mod reload;
 mod restart;
 mod slow;
+mod splice;
 mod variables;
 
 use std::sync::Arc;

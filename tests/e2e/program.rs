@@ -22,7 +22,7 @@ const PACKET: usize = 188;
 const FRAME_SECONDS: f64 = 0.041;
 
 /// A pipeline that serves `source` on `/live/news.ts`.
-fn serving(source: &str) -> String {
+pub(super) fn serving(source: &str) -> String {
     format!(
         "pipeline \"news\" {{
     {source}
@@ -45,7 +45,7 @@ async fn on_air() -> Sluice {
     sluice
 }
 
-async fn watch(sluice: &Sluice, version: Version) -> http::Response<Incoming> {
+pub(super) async fn watch(sluice: &Sluice, version: Version) -> http::Response<Incoming> {
     let mut connection = Connection::open(sluice.viewers, version).await;
     let response = connection.send(Method::GET, "/live/news.ts", &[("user-agent", "tester")]).await.unwrap();
     assert_eq!(response.status(), 200);
@@ -53,7 +53,7 @@ async fn watch(sluice: &Sluice, version: Version) -> http::Response<Incoming> {
 }
 
 /// What comes within `length`; all of it where the stream ends before.
-async fn take(response: &mut http::Response<Incoming>, length: Duration) -> Vec<u8> {
+pub(super) async fn take(response: &mut http::Response<Incoming>, length: Duration) -> Vec<u8> {
     let (end, mut taken) = (Instant::now() + length, BytesMut::new());
     while let Ok(Some(frame)) = tokio::time::timeout_at(end, response.body_mut().frame()).await {
         taken.extend_from_slice(frame.unwrap().data_ref().unwrap());
@@ -75,7 +75,7 @@ fn is_null(packet: &[u8]) -> bool {
 }
 
 /// What ffmpeg says when it decodes everything, but for the last picture: that is not whole.
-async fn decode(bytes: &[u8], directory: &Path) -> String {
+pub(super) async fn decode(bytes: &[u8], directory: &Path) -> String {
     let file = directory.join("taken.ts");
     let whole =
         bytes.as_chunks::<PACKET>().0.iter().rposition(|packet| packet[1] & 0x1f == 0 && packet[2] == 0);

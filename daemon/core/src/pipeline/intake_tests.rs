@@ -82,7 +82,7 @@ async fn an_interruption_ends_the_segment_and_begins_another_era_at_a_keyframe()
 async fn what_a_lost_connection_held_back_is_no_news() {
     let (shared, mut intake) = intake();
     let stream = Shape::default().build();
-    intake.push(&stream[..stream.len() / 2 + 1000]).unwrap();
+    intake.push(&stream[..stream.len() / 2 + 4000]).unwrap();
     assert_eq!(shared.status().borrow().state, State::Live);
     let came = snapshot(&shared).open.as_ref().map(|open| open.media.parts.len());
     tokio::time::advance(Duration::from_secs(10)).await;

@@ -106,6 +106,18 @@ impl Cutter {
         self.last_key_90khz = None;
     }
 
+    /// Ends the open segment before the access unit at `at`, which is not whole, and leaves out what came since, up to
+    /// `end`. `is_told` says whether that unit was taken already.
+    pub(super) fn break_off(&mut self, (at, is_told): (u64, bool), end: u64, parts: &mut Parts) {
+        if let Some(open) = &mut self.open
+            && is_told
+        {
+            open.step_90khz = 0;
+        }
+        self.finish(at, parts);
+        parts.forget(end);
+    }
+
     /// Forgets the open segment, of which nothing was given out.
     pub(super) fn abandon(&mut self) {
         (self.open, self.last_key_90khz) = (None, None);

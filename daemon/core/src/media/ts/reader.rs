@@ -51,6 +51,8 @@ pub(super) struct Reader {
     wanted: Option<u16>,
     main: Option<Main>,
     candidate: Option<Candidate>,
+    /// Where the newest access unit began that was understood.
+    last_at: Option<u64>,
     head: Vec<u8>,
     /// Where the main stream changed.
     changed_at: Option<u64>,
@@ -67,6 +69,7 @@ impl Reader {
             wanted,
             main: None,
             candidate: None,
+            last_at: None,
             head: Vec::new(),
             changed_at: None,
             scrambled: 0,
@@ -79,6 +82,14 @@ impl Reader {
         self.tables = Tables::new(self.wanted);
         self.timeline.forget();
         (self.main, self.changed_at, self.scrambled) = (None, None, 0);
+        self.last_at = None;
+    }
+
+    /// Gives up the access unit under way, the rest of which will not come: where it begins, and whether it was among
+    /// [`Reader::units`].
+    pub(super) fn break_off(&mut self) -> Option<(u64, bool)> {
+        let untold = self.candidate.take().map(|candidate| (candidate.at, false));
+        untold.or(self.last_at.map(|at| (at, true)))
     }
 
     /// Whether nothing that is kept can be the start of a segment.
@@ -189,8 +200,10 @@ impl Reader {
         let has_jumped = self.timeline.advance(times.timestamp());
         let changed_at = self.changed_at.take();
         let has_tables = candidate.has_tables && changed_at.is_none();
+        let at = changed_at.unwrap_or(candidate.at);
+        self.last_at = Some(at);
         self.units.push_back(Unit {
-            at: changed_at.unwrap_or(candidate.at),
+            at,
             time_90khz: self.timeline.now_90khz,
             step_90khz: self.timeline.step_90khz,
             is_key,

@@ -112,15 +112,19 @@ impl Segmenter {
         self.give(events);
     }
 
-    /// Says that bytes are missing, or that another stream follows. The open segment ends; an unfinished packet is
-    /// dropped, and so is all of it that was held back.
+    /// Says that bytes are missing, or that another stream follows. The open segment ends; the access unit of the main
+    /// stream whose end did not come is dropped with what came since, and so is all that was held back.
     pub fn interrupt(&mut self, events: &mut Vec<Event>) {
         self.slicer.reset();
-        self.reader.reset();
         if self.parts.is_started() {
+            if let Some(broken) = self.reader.break_off() {
+                self.cutter.break_off(broken, self.reader.kept.end(), &mut self.parts);
+            }
+            self.reader.reset();
             self.finish(events);
             return;
         }
+        self.reader.reset();
         let end = self.reader.kept.end();
         self.reader.units.clear();
         self.cutter.abandon();

@@ -176,6 +176,31 @@ proptest! {
     }
 
     #[test]
+    fn an_interruption_anywhere_leaves_whole_access_units_only(
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+        flagged: bool,
+    ) {
+        const VIDEO_UNIT: usize = 705;
+        const AUDIO_UNIT: usize = 122;
+        let stream = Shape { flagged, ..Shape::default() }.build();
+        let (mut segmenter, mut events) = (Segmenter::new(TARGET, None), Vec::new());
+        segmenter.push(&stream, &mut events).unwrap();
+        segmenter.start(LENGTHS, &mut events);
+        for cut in &cuts {
+            segmenter.interrupt(&mut events);
+            segmenter.push(&stream[..cut.index(stream.len())], &mut events).unwrap();
+        }
+        segmenter.interrupt(&mut events);
+        let segments = segments(&events);
+        let reading = Reading::of(&joined(&segments));
+        prop_assert_eq!(reading.payload[&VIDEO].len() % VIDEO_UNIT, 0, "half a picture");
+        prop_assert_eq!(reading.payload[&AUDIO].len() % AUDIO_UNIT, 0, "half a frame of audio");
+        let pictures = reading.times[&VIDEO].len();
+        let lasted: Duration = segments.iter().map(|segment| segment.duration).sum();
+        prop_assert_eq!(lasted, Duration::from_millis(40) * u32::try_from(pictures).unwrap());
+    }
+
+    #[test]
     fn bytes_of_any_kind_do_no_harm(
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..60),
         cut_at: prop::sample::Index,
