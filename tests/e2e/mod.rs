@@ -14,6 +14,7 @@ mod layers;
 mod low_latency;
 mod mpegts;
 mod objects;
+mod outages;
 mod pipelines;
 mod players;
 mod program;
