@@ -189,6 +189,12 @@ async fn an_operator_switches_by_the_api_and_by_the_command_line() {
     assert!(output.status.success(), "{output:?}");
     let view = fed_by(&chain.sluice, 1, SOON).await;
     assert_eq!(view["last_switch"]["reason"], "manual");
+    let output = switch(&["2"]).await;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "news: source 2 hls is the active one already\n");
+    assert_eq!(switches(&chain.sluice).await, 1.0);
+    let log = chain.sluice.log();
+    let said = log.lines().find(|line| line.contains("switched sources")).unwrap();
+    assert!(said.contains("INFO"), "what was asked for is no trouble: {said}");
     assert!(switch(&[]).await.status.success(), "the next one wraps");
     fed_by(&chain.sluice, 0, SOON).await;
     let output = switch(&["3"]).await;

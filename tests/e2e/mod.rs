@@ -24,6 +24,7 @@ mod reload;
 mod restart;
 mod slow;
 mod splice;
+mod standby;
 mod variables;
 
 use std::sync::Arc;
