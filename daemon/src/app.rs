@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use sluice_core::event::Events;
 use sluice_core::fault::Fault;
 use sluice_core::metrics::Metrics;
-use sluice_core::pipeline::{Around, Directory, Fleet, Origins};
+use sluice_core::pipeline::{Around, Directory, Fleet, Ordered, Origins};
 use sluice_core::plan::{Plan, Settled};
 use sluice_core::stage::{SourceSpec, Upstream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -278,7 +278,7 @@ impl Control for Daemon {
         self.board.pipeline(name)
     }
 
-    fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Arc<str>, Fault>>> {
+    fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Ordered, Fault>>> {
         let switcher = self.board.switcher(name);
         async move { Some(switcher?.switch(to).await) }.boxed()
     }

@@ -22,7 +22,7 @@ struct Chain {
     _tick_b: Ticking,
 }
 
-fn chain(sources: &[String], failover: &str) -> String {
+pub(super) fn chain(sources: &[String], failover: &str) -> String {
     let sources: String = sources.iter().map(|source| format!("    source {source}\n")).collect();
     format!(
         "pipeline \"news\" {{\n{sources}    failover {failover}\n    buffer \"memory\" segments=60 bytes=\"64MiB\"\n    \
@@ -30,7 +30,7 @@ fn chain(sources: &[String], failover: &str) -> String {
     )
 }
 
-fn hls(origin: &Origin, name: &str) -> String {
+pub(super) fn hls(origin: &Origin, name: &str) -> String {
     format!("\"hls\" \"{}\"", origin.url(&format!("/{name}/index.m3u8")))
 }
 
@@ -67,12 +67,12 @@ impl Chain {
     }
 }
 
-async fn view(sluice: &Sluice) -> Value {
+pub(super) async fn view(sluice: &Sluice) -> Value {
     serde_json::from_slice(&sluice.api("/api/v1/pipelines/news").await.body).unwrap()
 }
 
 /// Waits until the source at this place, from 0, feeds the pipeline.
-async fn fed_by(sluice: &Sluice, at: usize, limit: Duration) -> Value {
+pub(super) async fn fed_by(sluice: &Sluice, at: usize, limit: Duration) -> Value {
     let active = async || {
         let view = view(sluice).await;
         (view["sources"][at]["state"] == "active").then_some(view)
@@ -80,7 +80,7 @@ async fn fed_by(sluice: &Sluice, at: usize, limit: Duration) -> Value {
     eventually(&format!("source {} is active", at + 1), limit, active).await
 }
 
-async fn switches(sluice: &Sluice) -> f64 {
+pub(super) async fn switches(sluice: &Sluice) -> f64 {
     sluice.metrics().await.sum("sluice_source_switches_total", &[("pipeline", "news")])
 }
 
@@ -189,6 +189,12 @@ async fn an_operator_switches_by_the_api_and_by_the_command_line() {
     assert!(output.status.success(), "{output:?}");
     let view = fed_by(&chain.sluice, 1, SOON).await;
     assert_eq!(view["last_switch"]["reason"], "manual");
+    let output = switch(&["2"]).await;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "news: source 2 hls is the active one already\n");
+    assert_eq!(switches(&chain.sluice).await, 1.0);
+    let log = chain.sluice.log();
+    let said = log.lines().find(|line| line.contains("switched sources")).unwrap();
+    assert!(said.contains("INFO"), "what was asked for is no trouble: {said}");
     assert!(switch(&[]).await.status.success(), "the next one wraps");
     fed_by(&chain.sluice, 0, SOON).await;
     let output = switch(&["3"]).await;
@@ -232,6 +238,11 @@ async fn an_edited_chain_keeps_the_source_that_feeds_it() {
     assert_eq!(switches(&chain.sluice).await, 1.0, "the change is no switch");
 }
 
+/// Decode everything, with the times as they are: pictures at another rate than the first have times between those that
+/// ffmpeg would give them.
+pub(super) const DECODING: [&str; 7] =
+    ["-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-f", "null", "-"];
+
 /// Decodes what a viewer took; gives what ffmpeg complains about.
 pub(super) async fn decode(taken: &Taken, directory: &std::path::Path) -> String {
     let mut playlist = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n".to_owned();
@@ -246,7 +257,7 @@ pub(super) async fn decode(taken: &Taken, directory: &std::path::Path) -> String
     std::fs::write(directory.join("taken.m3u8"), format!("{playlist}#EXT-X-ENDLIST\n")).unwrap();
     let mut command = tokio::process::Command::new(sluice_harness::program("ffmpeg", "ffmpeg"));
     command.args(["-hide_banner", "-nostdin", "-v", "error", "-i"]).arg(directory.join("taken.m3u8"));
-    command.args(["-f", "null", "-"]);
+    command.args(DECODING);
     let run = command.kill_on_drop(true).output();
     let output = tokio::time::timeout(Duration::from_secs(60), run).await.unwrap().unwrap();
     String::from_utf8_lossy(&output.stderr).into_owned()

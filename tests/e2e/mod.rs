@@ -14,6 +14,7 @@ mod layers;
 mod low_latency;
 mod mpegts;
 mod objects;
+mod outages;
 mod pipelines;
 mod players;
 mod program;
@@ -23,6 +24,7 @@ mod reload;
 mod restart;
 mod slow;
 mod splice;
+mod standby;
 mod variables;
 
 use std::sync::Arc;

@@ -9,10 +9,9 @@ mod router;
 mod server;
 pub(crate) mod view;
 
-use std::sync::Arc;
-
 use futures_util::future::BoxFuture;
 use sluice_core::fault::Fault;
+use sluice_core::pipeline::Ordered;
 
 pub(crate) use audience::AudienceView;
 pub(crate) use events::EventLog;
@@ -28,9 +27,9 @@ pub(crate) trait Control: Send + Sync + 'static {
     /// One of them.
     fn pipeline(&self, name: &str) -> Option<PipelineView>;
 
-    /// Switches a pipeline to the source at this place of its chain, from 1, or to the next. Gives the source's name once
-    /// it is started; none where there is no such pipeline.
-    fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Arc<str>, Fault>>>;
+    /// Switches a pipeline to the source at this place of its chain, from 1, or to the next. Answers once that one is
+    /// started, or feeds it already; none where there is no such pipeline.
+    fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Ordered, Fault>>>;
 
     /// The viewers of its transport streams; none where there is no such pipeline.
     fn audience(&self, name: &str) -> Option<AudienceView>;

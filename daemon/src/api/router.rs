@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use sluice_core::fault::FaultKind;
+use sluice_core::pipeline::Ordered;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -136,7 +137,9 @@ async fn switch(
         parsed.map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     match app.parts.control.switch(name, wanted.source).await {
         None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no pipeline {name:?}"))),
-        Some(Ok(source)) => Ok(Json(json!({ "source": source })).into_response()),
+        Some(Ok(Ordered { stage, is_active })) => {
+            Ok(Json(json!({ "source": stage, "started": !is_active })).into_response())
+        }
         Some(Err(fault)) if fault.kind == FaultKind::NotFound => {
             let number = wanted.source.unwrap_or_default();
             let detail = format!("the pipeline {name:?} has no source {number}");

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use prometheus::Registry;
 use sluice_core::event::Events;
 use sluice_core::fault::{Fault, FaultKind};
+use sluice_core::pipeline::Ordered;
 
 use super::view::{
     ChangeView, Check, ConfigView, Outcome, PipelineView, ProblemView, ReloadView, RenditionView, SinkView,
@@ -58,9 +59,12 @@ impl Control for Scripted {
         self.pipelines().into_iter().find(|pipeline| pipeline.name == name)
     }
 
-    fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Arc<str>, Fault>>> {
+    fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Ordered, Fault>>> {
         let known = self.pipeline(name).map(|_| match to {
-            None | Some(1 | 2) => Ok(format!("source {} hls", to.unwrap_or(2)).into()),
+            None | Some(1 | 2) => {
+                let at = to.unwrap_or(2);
+                Ok(Ordered { stage: format!("source {at} hls").into(), is_active: at == 1 })
+            }
             Some(_) => Err(FaultKind::NotFound.into()),
         });
         std::future::ready(known).boxed()

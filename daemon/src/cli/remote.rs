@@ -82,7 +82,10 @@ async fn ask_switch(
     match send(admin, token, Method::POST, &path, body).await? {
         (StatusCode::OK, body) => {
             let answer: Value = parse(&body)?;
-            Ok(format!("{pipeline}: {} is started", answer["source"].as_str().unwrap_or_default()))
+            let source = answer["source"].as_str().unwrap_or_default();
+            let is_started = answer["started"] == true;
+            let what = if is_started { "is started" } else { "is the active one already" };
+            Ok(format!("{pipeline}: {source} {what}"))
         }
         (status, body) => Err(refused(status, &body)),
     }

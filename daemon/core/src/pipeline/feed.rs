@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::failover::Observed;
+use super::failover::{Listed, Observed};
 use super::writer::{Outlet, Writer};
 use super::{Opening, RenditionSet, Shared, State};
 use crate::fault::{Fault, FaultKind};
@@ -128,9 +128,11 @@ impl Feed {
         self.run.observe_quietly(|seen| seen.came(at));
     }
 
-    /// Says that the origin's list brought something new. From then on, a list that does not is a stall.
-    pub fn listed(&self) {
-        self.run.note(|seen, now| seen.listed(now));
+    /// Says that the origin's list brought something. From then on, a list that brings nothing more is a stall. What it
+    /// brings at the start is served, and shows nothing of the origin until there is more.
+    pub fn listed(&self, what: Listed) {
+        let now = Instant::now();
+        self.run.observed.send_if_modified(|seen| seen.listed(now, what));
     }
 
     /// Says that an object of the origin was taken in whole, although it may wait for others before it.

@@ -26,7 +26,7 @@ mod writer;
 
 pub use crate::media::{RenditionSpec, Role};
 pub use around::{Around, Directory};
-pub use failover::{ChainStatus, LastSwitch, Reason, SourceState, SourceStatus, Switcher};
+pub use failover::{ChainStatus, LastSwitch, Listed, Ordered, Reason, SourceState, SourceStatus, Switcher};
 pub use feed::Feed;
 pub use fleet::Fleet;
 pub use following::{Follower, Found, Mark, Piece};

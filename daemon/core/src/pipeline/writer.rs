@@ -216,10 +216,18 @@ impl Writer {
             .last_byte
             .set((Timestamp::now().as_duration().as_secs_f64() - age.as_secs_f64()).max(0.0));
         self.run.shared.media_came(came);
-        // what was held back until the connection was lost tells nothing of the source
-        if age <= stalled_after(self.set.target_duration()) {
+        if self.is_news(age) {
             self.run.shared.set_state(State::Live, "");
         }
+    }
+
+    /// Whether media of this age shows that the source works. What was held back until a connection was lost does not,
+    /// and where nothing came for a while, neither does what stood in the list of another origin already.
+    fn is_news(&self, age: Duration) -> bool {
+        let state = self.run.shared.status().borrow().state;
+        let is_doubted = matches!(state, State::Stalled | State::Failed);
+        let awaits = is_doubted && self.run.observed.borrow().awaits_news();
+        !awaits && age <= stalled_after(self.set.target_duration())
     }
 
     fn numbered(&self, (sequence, discontinuity): (u64, u64)) {

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::media::playlist::{Key, MediaPlaylist, Playlist, Variables};
 use sluice_core::media::{Container, Media};
-use sluice_core::pipeline::{Feed, Writer};
+use sluice_core::pipeline::{Feed, Listed, Writer};
 use tokio::time::{Instant, MissedTickBehavior};
 use url::Url;
 
@@ -46,6 +46,8 @@ pub(super) struct Follower {
     pub(super) parallel: usize,
     /// The container before the first segment tells: gaps need one.
     pub(super) container: Option<Container>,
+    /// Whether its first playlist is still to come, and may be an old one: it does not go on where the window ends.
+    pub(super) reads_first: bool,
     /// For a stream that has ended before it starts: it is played from here in real time.
     pub(super) paced_from: Option<Instant>,
     /// Discontinuities that the origin did not announce.
@@ -202,8 +204,9 @@ impl Follower {
         let cursor =
             self.cursor.get_or_insert_with(|| Cursor::new(start_at(playlist, Start::Fresh), self.era_zero));
         let steps = cursor.advance(playlist, Instant::now());
+        let is_first = std::mem::replace(&mut self.reads_first, false);
         if !steps.is_empty() {
-            self.feed.listed();
+            self.feed.listed(if is_first && !playlist.ended { Listed::Start } else { Listed::More });
             progress.changed = Instant::now();
             progress.stale_reported = progress.changed;
         }

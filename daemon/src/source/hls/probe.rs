@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use sluice_core::fault::Fault;
 use sluice_core::media::playlist::{MediaPlaylist, Playlist, Variables};
-use sluice_core::pipeline::{End, Source, SourceContext};
+use sluice_core::pipeline::{End, Listed, Source, SourceContext};
 use tokio::time::Instant;
 use url::Url;
 
@@ -42,7 +42,7 @@ impl Probe {
             let length: Duration =
                 new.iter().filter_map(|step| step.entry.as_ref()).map(|entry| entry.duration).sum();
             if !new.is_empty() {
-                self.context.feed.listed();
+                self.context.feed.listed(Listed::More);
                 self.context.feed.moved(length);
             }
             if playlist.ended {

@@ -75,6 +75,7 @@ impl Run {
                 era_zero: starts.era_zero,
                 parallel: self.hls.parallel,
                 container,
+                reads_first: !starts.resumed,
                 paced_from,
                 era_shift: 0,
                 last_era: 0,

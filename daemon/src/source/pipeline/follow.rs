@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sluice_core::fault::{Fault, FaultKind};
-use sluice_core::pipeline::{End, Shared, Source, SourceContext, State, Status};
-use tokio::time::timeout;
+use sluice_core::pipeline::{End, Listed, Shared, Source, SourceContext, State, Status};
+use tokio::time::{Instant, timeout};
 
 use super::copy::Copy;
 
@@ -20,6 +20,8 @@ pub(super) struct Follow {
     context: SourceContext,
     /// What was reported last, so that it is reported once.
     told: String,
+    /// When the newest media came into the other pipeline.
+    came: Option<Instant>,
 }
 
 impl Source for Follow {
@@ -30,7 +32,7 @@ impl Source for Follow {
 
 impl Follow {
     pub(super) fn new(name: String, context: SourceContext) -> Self {
-        Self { name, context, told: String::new() }
+        Self { name, context, told: String::new(), came: None }
     }
 
     async fn follow(&mut self) -> Result<End, Fault> {
@@ -62,8 +64,7 @@ impl Follow {
         let (mut arrivals, mut status) = (other.arrivals(), other.status());
         let mut is_ended = false;
         loop {
-            let came = *arrivals.borrow_and_update();
-            self.context.feed.came(came);
+            self.date(*arrivals.borrow_and_update());
             let now = status.borrow_and_update().clone();
             self.take(other, copy)?;
             let ended = copy.as_ref().is_some_and(Copy::is_ended);
@@ -79,6 +80,17 @@ impl Follow {
                 changed = status.changed() => drop(changed),
                 () = tokio::time::sleep(BEAT) => {}
             }
+        }
+    }
+
+    /// Takes note of when the media came that the other pipeline has now: what it had at the start may be old.
+    fn date(&mut self, came: Instant) {
+        let feed = &self.context.feed;
+        feed.came(came);
+        match self.came.replace(came) {
+            None => feed.listed(Listed::Start),
+            Some(before) if came > before => feed.listed(Listed::More),
+            Some(_) => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! Answers, decent and other.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,8 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
+
+use super::Airing;
 
 /// The unit in which long bodies are made.
 const CHUNK: usize = 64 * 1024;
@@ -37,6 +40,8 @@ enum Content {
     Endless,
     /// Bytes at a rate, without a length.
     Paced(Bytes, u32, After),
+    /// A channel.
+    Aired(Arc<Airing>),
 }
 
 /// What follows the last byte of a paced body.
@@ -93,6 +98,11 @@ impl Answer {
         let answer =
             Self { content: Content::Paced(body.into(), bytes_per_second, after), ..Self::status(200) };
         answer.header("Content-Type", "video/mp2t")
+    }
+
+    /// What is on the air, from now on.
+    pub(super) fn aired(airing: Arc<Airing>) -> Self {
+        Self { content: Content::Aired(airing), ..Self::status(200) }.header("Content-Type", "video/mp2t")
     }
 
     /// The same with a header.
@@ -152,7 +162,7 @@ impl Content {
             Self::Whole(bytes) => Some(bytes.len() as u64),
             Self::Stalled(_, declared) | Self::Truncated(_, declared) => Some(*declared as u64),
             Self::Zeroes(bytes) => Some(*bytes),
-            Self::Endless | Self::Paced(..) => None,
+            Self::Endless | Self::Paced(..) | Self::Aired(_) => None,
         }
     }
 
@@ -177,6 +187,7 @@ impl Content {
             .boxed(),
             Self::Endless => stream::repeat_with(move || frame(zeroes.clone())).boxed(),
             Self::Paced(bytes, rate, after) => paced(&bytes, rate).chain(followed(after)).boxed(),
+            Self::Aired(airing) => airing.frames(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A scripted origin: live streams that a test moves on, and answers that no decent server gives.
 
+mod airing;
 mod answer;
 mod live;
 
@@ -17,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use airing::{Airing, Mode};
 pub use answer::{After, Answer};
 pub use live::{Live, Ticking, packets};
 
@@ -83,6 +85,12 @@ impl Origin {
     pub fn mount(&self, directory: &str, live: &Arc<Live>) {
         let (directory, live) = (format!("{directory}/"), live.clone());
         self.script(move |asked| live.answer(asked.path.strip_prefix(&directory)?));
+    }
+
+    /// Puts a channel on the air at a path.
+    pub fn air(&self, path: &str, airing: &Arc<Airing>) {
+        let (path, airing) = (path.to_owned(), airing.clone());
+        self.script(move |asked| (asked.path == path).then(|| airing.answer()));
     }
 
     /// Answers what `script` has an answer for. Scripts that came earlier are asked first.

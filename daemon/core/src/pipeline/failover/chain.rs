@@ -1,103 +1,24 @@
 //! What is started, stopped and tried: pure. Events and the clock go in, steps come out.
 //!
 //! One source *serves*. When it goes down, the best source that does not rest is *coming*; it serves from its first
-//! media on. Coming sources may run beside a serving one: at a return, at an operator's switch, and when the
-//! configuration took the serving one out of the chain.
-
-use std::time::Duration;
+//! media on, and the switch counts once it *works*: a list must have moved, for an old one brings media too. Coming
+//! sources may run beside a serving one: at a return, at an operator's switch, and when the configuration took the
+//! serving one out of the chain. Where a coming source keeps viewers waiting, a stand-in is the *bridge*: it serves
+//! from its first media on, and the other one is tried behind it.
 
 use tokio::time::Instant;
 
 use super::budget::Budget;
+use super::entry::{Down, Entry, Id, Rest, Traits};
+use super::step::{Event, Step};
 use super::{Reason, Verdict};
 use crate::plan::Failover;
 
-/// A source, over changes of the chain.
-pub(super) type Id = u64;
-
-/// A source that failed rests; each failure without a good run between doubles the rest.
-const FIRST_REST: Duration = Duration::from_secs(1);
-/// The longest rest of a source that has no alternative: viewers wait for it.
-const LONGEST_ALONE: Duration = Duration::from_secs(8);
-const LONGEST_REST: Duration = Duration::from_secs(60);
-/// How long an origin that ended its stream is left alone before it is asked whether it goes on.
-const AFTER_END: Duration = Duration::from_secs(15);
-/// How long a source that does not fit is left alone.
-const AFTER_REFUSAL: Duration = Duration::from_secs(60);
-/// A run that was live for this long counts as good: the next rest starts from the first again.
-const GOOD_RUN: Duration = Duration::from_secs(30);
-
-/// What the chain knows of a source beforehand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Traits {
-    pub(super) id: Id,
-    /// Whether it is a stand-in, as a slate: anything better that works is preferred at once.
-    pub(super) stands_in: bool,
-    /// Whether it can be proved without more than its playlist.
-    pub(super) is_listed: bool,
-}
-
-/// Why a source is not tried now.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Rest {
-    /// When it is over; none where there will never be more.
-    pub(super) until: Option<Instant>,
-    pub(super) why: Verdict,
-    /// Whether the source does not fit.
-    pub(super) refused: bool,
-}
-
-/// How a run went down.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Down {
-    pub(super) verdict: Verdict,
-    /// What the other side asks for, or the stream's nature.
-    pub(super) least: Least,
-}
-
-/// The shortest rest that a run's end calls for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Least {
-    After(Duration),
-    AfterEnd,
-    AfterRefusal,
-    Forever,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Event {
-    /// The run of this source brought its first media.
-    Live(Id),
-    /// The run or probe of this source is over, or to be left.
-    Down(Id, Down),
-    /// A probe showed the source well for long enough.
-    Proved(Id),
-    /// An operator wants this source.
-    Order(Id),
-}
-
-/// What is to be done, in order.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Step {
-    /// Run this source; it serves when it is live.
-    Start(Id),
-    /// End the run of this source.
-    Stop(Id),
-    /// Look whether this source is well, beside the one that serves.
-    Probe(Id),
-    /// End the probe.
-    Unprobe,
-    /// Another source serves than before: tell.
-    Switched { from: Option<Id>, to: Id, why: Verdict },
-}
-
-#[derive(Debug, Clone)]
-struct Entry {
-    traits: Traits,
-    failures: u32,
-    rest: Option<Rest>,
-    live_since: Option<Instant>,
+/// What is to be said of a switch once the source that took over is known to work.
+#[derive(Debug)]
+struct Arrival {
+    from: Option<Id>,
+    why: Option<Verdict>,
 }
 
 /// The chain.
@@ -108,6 +29,11 @@ pub(super) struct Chain {
     budget: Budget,
     serving: Option<Id>,
     coming: Option<(Id, Option<Verdict>)>,
+    bridge: Option<Id>,
+    /// The switch to the source that serves, until that one is known to work.
+    arrival: Option<Arrival>,
+    /// Since when nothing serves.
+    dark_since: Option<Instant>,
     probe: Option<Id>,
     /// The source that was left without another in its place yet, and why.
     left: Option<(Id, Verdict)>,
@@ -124,6 +50,9 @@ impl Chain {
             budget,
             serving: None,
             coming: None,
+            bridge: None,
+            arrival: None,
+            dark_since: None,
             probe: None,
             left: None,
             is_pinned: false,
@@ -144,9 +73,8 @@ impl Chain {
         if let Some((id, _)) = self.coming.take_if(|(id, _)| gone(*id)) {
             steps.push(Step::Stop(id));
         }
-        if self.probe.take().is_some() {
-            steps.push(Step::Unprobe);
-        }
+        steps.extend(self.bridge.take().map(Step::Stop));
+        steps.extend(self.probe.take().map(|_| Step::Unprobe));
         self.left.take_if(|(id, _)| gone(*id));
         steps.extend(self.tick(now));
         steps
@@ -155,7 +83,9 @@ impl Chain {
     /// Takes in what happened.
     pub(super) fn on(&mut self, now: Instant, event: Event) -> Vec<Step> {
         let mut steps = match event {
-            Event::Live(id) => self.live(now, id),
+            Event::Live(id) => self.live(id),
+            Event::Works(id) => self.works(now, id),
+            Event::Late(id) => self.late(now, id),
             Event::Down(id, down) => self.down(now, id, &down),
             Event::Proved(id) => self.proved(now, id),
             Event::Order(id) => self.order(id),
@@ -167,6 +97,11 @@ impl Chain {
     /// Does what the clock asks for.
     pub(super) fn tick(&mut self, now: Instant) -> Vec<Step> {
         let mut steps = Vec::new();
+        if self.serving.is_some() {
+            self.dark_since = None;
+        } else {
+            self.dark_since.get_or_insert(now);
+        }
         if self.coming.is_some() {
             return steps;
         }
@@ -180,6 +115,7 @@ impl Chain {
                     steps.push(Step::Start(id));
                 }
             }
+            Some(_) if self.arrival.is_some() => {} // it has still to show that it works
             Some(at) if self.entries[at].traits.stands_in => self.try_better(now, at, &mut steps),
             Some(at) => self.probe_better(now, at, &mut steps),
         }
@@ -188,7 +124,7 @@ impl Chain {
 
     /// When [`Chain::tick`] is due.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        let rests = self.entries.iter().filter_map(|entry| entry.rest.as_ref()?.until);
+        let rests = self.entries.iter().filter_map(Entry::rests_until);
         rests.chain(self.budget.next_at(now)).filter(|at| *at > now).min()
     }
 
@@ -211,6 +147,16 @@ impl Chain {
         self.coming.as_ref().map(|(id, _)| *id)
     }
 
+    /// Since when nothing serves, where a stand-in could.
+    pub(super) fn dark_since(&self, now: Instant) -> Option<Instant> {
+        self.dark_since.filter(|_| self.bridge.is_none() && self.stand_in(now).is_some())
+    }
+
+    /// Whether the source that serves has still to show that it works, in place of another.
+    pub(super) fn is_arriving(&self) -> bool {
+        self.arrival.as_ref().is_some_and(|arrival| arrival.why.is_some())
+    }
+
     pub(super) fn probing(&self) -> Option<Id> {
         self.probe
     }
@@ -222,35 +168,70 @@ impl Chain {
     /// Why a source is not tried now.
     pub(super) fn rest(&self, id: Id, now: Instant) -> Option<&Rest> {
         let entry = self.entries.iter().find(|entry| entry.traits.id == id)?;
-        entry.rest.as_ref().filter(|_| entry.rests(now))
+        entry.rest(now)
     }
 
-    fn live(&mut self, now: Instant, id: Id) -> Vec<Step> {
+    fn live(&mut self, id: Id) -> Vec<Step> {
+        if self.bridge.take_if(|bridge| *bridge == id).is_some() {
+            return self.bridged(id);
+        }
         let Some((_, why)) = self.coming.take_if(|(coming, _)| *coming == id) else { return Vec::new() };
         let mut steps = Vec::new();
         let before = self.serving.replace(id);
         steps.extend(before.map(Step::Stop));
-        if self.probe.take().is_some() {
-            steps.push(Step::Unprobe);
-        }
-        let left = self.left.take();
-        let (from, why) = match (before, left) {
-            (Some(before), _) => (Some(before), why),
-            (None, Some((left, verdict))) => (Some(left), Some(why.unwrap_or(verdict))),
-            (None, None) => (None, why),
-        };
-        if let Some(entry) = self.entry(id) {
-            entry.rest = None;
-            entry.live_since = Some(now);
-        }
-        if let Some(why) = why.filter(|_| from != Some(id)) {
-            self.is_pinned = why.reason == Reason::Manual && self.position(id) != Some(0);
-            if !matches!(why.reason, Reason::Manual | Reason::Reload) {
-                self.budget.take(now);
+        steps.extend(self.bridge.take().map(Step::Stop));
+        steps.extend(self.probe.take().map(|_| Step::Unprobe));
+        let (from, why) = match (before, self.arrival.take(), self.left.take()) {
+            // what served had not shown that it works: it is passed over
+            (Some(_), Some(Arrival { from: Some(from), why: Some(first) }), _) => {
+                (Some(from), why.filter(|why| why.reason == Reason::Manual).or(Some(first)))
             }
-            steps.push(Step::Switched { from, to: id, why });
-        }
+            (Some(before), ..) => (Some(before), why),
+            (None, _, Some((left, verdict))) => (Some(left), Some(why.unwrap_or(verdict))),
+            (None, _, None) => (None, why),
+        };
+        self.arrival = Some(Arrival { from, why });
         steps
+    }
+
+    /// The stand-in serves; what was coming is tried behind it, from its list on where it has one.
+    fn bridged(&mut self, id: Id) -> Vec<Step> {
+        self.serving = Some(id);
+        let (from, why) = self.left.take().unzip();
+        self.arrival = Some(Arrival { from, why });
+        let Some((coming, why)) = self.coming.take() else { return Vec::new() };
+        let is_listed = self.position(coming).is_some_and(|at| self.entries[at].traits.is_listed);
+        if is_listed && !is_manual(why.as_ref()) {
+            return vec![Step::Stop(coming)];
+        }
+        self.coming = Some((coming, why.or_else(|| Some(live_again()))));
+        Vec::new()
+    }
+
+    /// The source that serves is known to work: the switch is done.
+    fn works(&mut self, now: Instant, id: Id) -> Vec<Step> {
+        let Some(arrival) = self.arrival.take_if(|_| self.serving == Some(id)) else { return Vec::new() };
+        if let Some(entry) = self.entry(id) {
+            entry.works(now);
+        }
+        let Arrival { from, why: Some(why) } = arrival else { return Vec::new() };
+        if from == Some(id) {
+            return Vec::new();
+        }
+        self.is_pinned = why.reason == Reason::Manual && self.position(id) != Some(0);
+        if !matches!(why.reason, Reason::Manual | Reason::Reload) {
+            self.budget.take(now);
+        }
+        vec![Step::Switched { from, to: id, why }]
+    }
+
+    /// A stand-in is started beside the source that is coming.
+    fn late(&mut self, now: Instant, id: Id) -> Vec<Step> {
+        if self.coming() != Some(id) || self.serving.is_some() || self.bridge.is_some() {
+            return Vec::new();
+        }
+        self.bridge = self.stand_in(now);
+        self.bridge.map(Step::Bridge).into_iter().collect()
     }
 
     fn down(&mut self, now: Instant, id: Id, down: &Down) -> Vec<Step> {
@@ -260,6 +241,9 @@ impl Chain {
         }
         if self.probe.take_if(|probe| *probe == id).is_some() {
             return vec![Step::Unprobe];
+        }
+        if self.bridge.take_if(|bridge| *bridge == id).is_some() {
+            return vec![Step::Stop(id)];
         }
         if self.coming.take_if(|(coming, _)| *coming == id).is_some() {
             if self.serving.is_none() && self.left.is_none() {
@@ -271,18 +255,20 @@ impl Chain {
             return Vec::new();
         }
         self.is_pinned = false;
-        self.left = Some((id, down.verdict.clone()));
+        self.left = match self.arrival.take() {
+            // it never worked: the failure before is still the one that counts
+            Some(Arrival { from: Some(from), why: Some(why) }) => Some((from, why)),
+            _ => Some((id, down.verdict.clone())),
+        };
         let mut steps = vec![Step::Stop(id)];
         if let Some((coming, why)) = &mut self.coming {
             // what was to take over anyway does it for this reason
-            if !matches!(why, Some(Verdict { reason: Reason::Manual, .. })) {
+            if !is_manual(why.as_ref()) {
                 *why = None;
             }
             debug_assert_ne!(*coming, id);
         }
-        if self.probe.take().is_some() {
-            steps.push(Step::Unprobe);
-        }
+        steps.extend(self.probe.take().map(|_| Step::Unprobe));
         steps
     }
 
@@ -300,16 +286,20 @@ impl Chain {
         if self.serving == Some(id) || self.position(id).is_none() {
             return steps;
         }
-        if let Some((coming, _)) = self.coming.take() {
-            steps.push(Step::Stop(coming));
+        let why = Verdict::new(Reason::Manual, "an operator asked for it");
+        match self.coming.take() {
+            Some((coming, _)) if coming == id => {
+                self.coming = Some((id, Some(why)));
+                return steps;
+            }
+            coming => steps.extend(coming.map(|(coming, _)| Step::Stop(coming))),
         }
-        if self.probe.take().is_some() {
-            steps.push(Step::Unprobe);
-        }
+        steps.extend(self.bridge.take().map(Step::Stop));
+        steps.extend(self.probe.take().map(|_| Step::Unprobe));
         if let Some(entry) = self.entry(id) {
-            entry.rest = None;
+            entry.wake();
         }
-        self.coming = Some((id, Some(Verdict::new(Reason::Manual, "an operator asked for it"))));
+        self.coming = Some((id, Some(why)));
         steps.push(Step::Start(id));
         steps
     }
@@ -318,7 +308,10 @@ impl Chain {
     fn pick(&self, now: Instant) -> Option<Id> {
         let left = self.left.as_ref().map(|(id, _)| *id);
         let spent = left.is_some() && self.budget.left(now) == 0;
-        let free = |entry: &&Entry| !spent || entry.traits.stands_in || left == Some(entry.traits.id);
+        let free = |entry: &&Entry| {
+            Some(entry.traits.id) != self.bridge
+                && (!spent || entry.traits.stands_in || left == Some(entry.traits.id))
+        };
         let ready = self.entries.iter().filter(|entry| !entry.rests(now));
         ready.filter(free).map(|entry| entry.traits.id).next()
     }
@@ -335,7 +328,7 @@ impl Chain {
             self.probe = Some(id);
             steps.push(Step::Probe(id));
         } else {
-            self.coming = Some((id, Some(Verdict::new(Reason::Return, "it is live again"))));
+            self.coming = Some((id, Some(live_again())));
             steps.push(Step::Start(id));
         }
     }
@@ -359,6 +352,13 @@ impl Chain {
         }
     }
 
+    /// The best stand-in that could be started beside what is coming.
+    fn stand_in(&self, now: Instant) -> Option<Id> {
+        let coming = self.coming();
+        let others = self.entries.iter().filter(|entry| Some(entry.traits.id) != coming);
+        others.filter(|entry| entry.traits.stands_in && !entry.rests(now)).map(|entry| entry.traits.id).next()
+    }
+
     fn position(&self, id: Id) -> Option<usize> {
         self.entries.iter().position(|entry| entry.traits.id == id)
     }
@@ -368,28 +368,10 @@ impl Chain {
     }
 }
 
-impl Entry {
-    fn new(traits: Traits) -> Self {
-        Self { traits, failures: 0, rest: None, live_since: None }
-    }
+fn live_again() -> Verdict {
+    Verdict::new(Reason::Return, "it is live again")
+}
 
-    fn rests(&self, now: Instant) -> bool {
-        self.rest.as_ref().is_some_and(|rest| rest.until.is_none_or(|until| until > now))
-    }
-
-    fn lay_to_rest(&mut self, now: Instant, down: &Down, alone: bool) {
-        if self.live_since.take().is_some_and(|since| now - since >= GOOD_RUN) {
-            self.failures = 0;
-        }
-        let longest = if alone { LONGEST_ALONE } else { LONGEST_REST };
-        let wait = FIRST_REST.saturating_mul(1 << self.failures.min(16)).min(longest);
-        self.failures += 1;
-        let (until, refused) = match down.least {
-            Least::After(least) => (Some(now + wait.max(least.min(longest))), false),
-            Least::AfterEnd => (Some(now + wait.max(AFTER_END)), false),
-            Least::AfterRefusal => (Some(now + wait.max(AFTER_REFUSAL)), true),
-            Least::Forever => (None, false),
-        };
-        self.rest = Some(Rest { until, why: down.verdict.clone(), refused });
-    }
+fn is_manual(why: Option<&Verdict>) -> bool {
+    why.is_some_and(|why| why.reason == Reason::Manual)
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::chain::{Chain, Down, Event, Id, Least, Step, Traits};
+use super::chain::Chain;
+use super::entry::{Down, Id, Least, Traits};
+use super::step::{Event, Step};
 use super::{Reason, Verdict};
 use crate::fault::FaultKind;
 use crate::plan::Failover;
@@ -37,8 +39,11 @@ impl Scene {
         self.chain.on(self.now, event)
     }
 
+    /// It brings media, and that is new.
     fn live(&mut self, id: Id) -> Vec<Step> {
-        self.on(Event::Live(id))
+        let mut steps = self.on(Event::Live(id));
+        steps.extend(self.on(Event::Works(id)));
+        steps
     }
 
     fn down(&mut self, id: Id, reason: Reason) -> Vec<Step> {
@@ -221,4 +226,70 @@ async fn a_chain_that_is_edited_keeps_the_source_that_serves_where_it_stays() {
     let steps = scene.live(3);
     assert_eq!(steps[0], Step::Stop(1), "it fed until then");
     assert!(steps.iter().any(switched(1, 3, &Reason::Reload)), "{steps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_does_not_move_is_passed_over_as_one_that_does_not_start() {
+    let mut scene = Scene::new(3, false, &Failover::default());
+    scene.live(1);
+    scene.down(1, Reason::Slow);
+    assert_eq!(scene.on(Event::Live(2)), [], "it serves, and is not believed in");
+    assert_eq!((scene.chain.serving(), scene.chain.is_arriving()), (Some(2), true));
+    assert_eq!(scene.down(2, Reason::Stall), [Step::Stop(2), Step::Start(3)]);
+    let steps = scene.live(3);
+    assert!(steps.iter().any(switched(1, 3, &Reason::Slow)), "{steps:?}");
+    assert_eq!(scene.chain.switches_left(scene.now), Failover::default().budget - 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_went_back_to_itself_over_an_old_list_has_not_switched() {
+    let mut scene = Scene::new(2, false, &Failover::default());
+    scene.live(1);
+    scene.down(1, Reason::Stall);
+    scene.on(Event::Live(2));
+    scene.now += 2 * SECOND;
+    assert_eq!(scene.down(2, Reason::Stall), [Step::Stop(2), Step::Start(1)]);
+    assert_eq!(count_switches(&scene.live(1)), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slate_bridges_a_long_start_and_the_other_one_is_tried_behind_it() {
+    let mut scene = Scene::new(3, true, &Failover::default());
+    scene.live(1);
+    assert_eq!(scene.down(1, Reason::Stall), [Step::Stop(1), Step::Start(2)]);
+    assert_eq!(scene.chain.dark_since(scene.now), Some(scene.now));
+    assert_eq!(scene.on(Event::Late(2)), [Step::Bridge(3)]);
+    let steps = scene.live(3);
+    assert!(steps.iter().any(switched(1, 3, &Reason::Stall)), "{steps:?}");
+    assert_eq!((scene.chain.coming(), scene.chain.dark_since(scene.now)), (Some(2), None));
+    let steps = scene.live(2);
+    assert_eq!(steps[0], Step::Stop(3));
+    assert!(steps.iter().any(switched(3, 2, &Reason::Return)), "{steps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_comes_before_its_bridge_is_one_switch() {
+    let mut scene = Scene::new(3, true, &Failover::default());
+    scene.live(1);
+    scene.down(1, Reason::Stall);
+    scene.on(Event::Late(2));
+    let steps = scene.live(2);
+    assert_eq!(steps[0], Step::Stop(3));
+    assert!(steps.iter().any(switched(1, 2, &Reason::Stall)), "{steps:?}");
+    assert_eq!(count_switches(&steps), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_slate_a_list_is_watched_and_the_next_source_takes_the_turn_of_one_that_fails() {
+    let now = Instant::now();
+    let mut all = traits(3, true);
+    all[0].is_listed = true;
+    let mut scene = Scene { chain: Chain::new(&all, &Failover::default()), now };
+    scene.tick();
+    scene.live(1);
+    scene.down(1, Reason::Stall);
+    scene.on(Event::Late(2));
+    assert_eq!(scene.down(2, Reason::Stall), [Step::Stop(2)], "the slate is on its way");
+    assert_eq!(count_switches(&scene.live(3)), 1);
+    assert_eq!(scene.after(1), [Step::Probe(1)]);
 }

@@ -13,7 +13,7 @@ use crate::stage::Liveness;
 /// An endless stream without a byte for this long has stalled.
 const SILENCE: Duration = Duration::from_secs(2);
 /// How long a source may take to its first sign of life: it resolves, connects, and follows redirects.
-const START_SILENCE: Duration = Duration::from_secs(5);
+pub(super) const START_SILENCE: Duration = Duration::from_secs(5);
 /// How long a source that is alive may take to its first media, beside three target durations.
 const START_MEDIA: Duration = Duration::from_secs(12);
 /// So many more faults than segments are too many.
@@ -80,7 +80,7 @@ impl Detector {
     }
 
     /// The wait after which nothing new is a stall.
-    fn patience(&self, seen: &Observed) -> Duration {
+    pub(super) fn patience(&self, seen: &Observed) -> Duration {
         match (self.stall, self.liveness) {
             (Stall::After(after), _) => after,
             (Stall::Auto, Liveness::Bytes) => SILENCE,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::detector::{Detector, Look};
-use super::{Observed, Reason};
+use super::{Listed, Observed, Reason};
 use crate::fault::{Fault, FaultKind};
 use crate::plan::Stall;
 use crate::stage::Liveness;
@@ -33,7 +33,7 @@ impl Watch {
     fn lists(&mut self, count: u32, every: Duration) {
         for _ in 0..count {
             self.now += every;
-            self.seen.listed(self.now);
+            self.seen.listed(self.now, Listed::More);
             self.plays(2 * SECOND);
         }
     }
@@ -97,7 +97,7 @@ async fn a_list_that_moves_while_its_segments_do_not_come_is_slow() {
     let from = watch.now;
     for _ in 0..2 {
         watch.now += 2 * SECOND;
-        watch.seen.listed(watch.now);
+        watch.seen.listed(watch.now, Listed::More);
     }
     let (_, reason) = watch.leaves();
     assert_eq!((watch.now - from, reason), (5 * SECOND, Reason::Slow));
@@ -110,7 +110,7 @@ async fn a_list_that_moves_at_three_quarters_of_the_clock_is_slow_in_the_end() {
     let mut looks = Vec::new();
     for _ in 0..30 {
         watch.now += Duration::from_millis(2700);
-        watch.seen.listed(watch.now);
+        watch.seen.listed(watch.now, Listed::More);
         watch.seen.media(watch.now);
         watch.seen.pace.add(watch.now, 2 * SECOND, 0);
         looks.push(watch.detector.look(watch.now, &watch.seen));
@@ -217,7 +217,7 @@ async fn faults_that_cannot_pass_and_many_of_them_are_not_waited_out() {
     for _ in 0..3 {
         (0..3).for_each(|_| watch.seen.fault(watch.now, &broken));
         watch.now += SECOND;
-        watch.seen.listed(watch.now);
+        watch.seen.listed(watch.now, Listed::More);
         watch.seen.media(watch.now);
         watch.seen.eased();
     }

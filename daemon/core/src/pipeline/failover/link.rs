@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
-use super::chain::{Id, Traits};
+use super::entry::{Id, Traits};
 use crate::fault::Fault;
 use crate::pipeline::stack::{around_upstream, context};
 use crate::pipeline::{Origins, Shared};

@@ -10,13 +10,16 @@ mod detector;
 #[cfg(test)]
 mod detector_tests;
 mod director;
+mod entry;
 mod link;
 mod observed;
 mod run;
 mod status;
+mod step;
 
-pub use director::Switcher;
 pub(super) use director::{Director, Wanted};
+pub use director::{Ordered, Switcher};
+pub use observed::Listed;
 pub(super) use observed::Observed;
 pub use status::{ChainStatus, LastSwitch, SourceState, SourceStatus};
 
@@ -64,6 +67,11 @@ impl Reason {
     /// The labels besides those of faults.
     pub const LABELS: &[&str] =
         &["stall", "slow", "ended", "health", "monitor", "manual", "return", "reload"];
+
+    /// Whether something is wrong, rather than wanted or due.
+    fn is_trouble(&self) -> bool {
+        !matches!(self, Self::Ended | Self::Manual | Self::Return | Self::Reload)
+    }
 
     /// Whether the source still brings something, so that it is left only where another can be taken.
     fn is_soft(&self) -> bool {

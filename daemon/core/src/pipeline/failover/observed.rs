@@ -10,6 +10,15 @@ use crate::fault::Fault;
 /// A stream may lag behind the clock by so much of the time that passes, as clocks differ, and still count as in time.
 const TOLERANCE: u32 = 20;
 
+/// What the list of an origin brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// What stood in it when it was first read: it may be old.
+    Start,
+    /// Something that was not there before.
+    More,
+}
+
 /// What one run did so far.
 #[derive(Debug, Clone)]
 pub(in crate::pipeline) struct Observed {
@@ -21,6 +30,8 @@ pub(in crate::pipeline) struct Observed {
     came: Option<Instant>,
     /// When the origin's list last brought something, where it has one.
     listed: Option<Instant>,
+    /// Whether its list has still to show that it moves; none before it was read.
+    awaits: Option<bool>,
     /// When media last came, and when it first did.
     pub(super) media: Option<Instant>,
     pub(super) first_media: Option<Instant>,
@@ -51,6 +62,7 @@ impl Observed {
             has_beaten: false,
             came: None,
             listed: None,
+            awaits: None,
             media: None,
             first_media: None,
             arrived: now,
@@ -92,9 +104,17 @@ impl Observed {
         self.came.or(self.media)
     }
 
-    /// The origin's list brought something.
-    pub(in crate::pipeline) fn listed(&mut self, now: Instant) {
+    /// The origin's list brought something. Returns whether that shows for the first time that it moves.
+    pub(in crate::pipeline) fn listed(&mut self, now: Instant, what: Listed) -> bool {
         self.listed = Some(now);
+        let awaited = self.awaits;
+        self.awaits = Some(what == Listed::Start && awaited != Some(false));
+        awaited == Some(true) && what == Listed::More
+    }
+
+    /// Whether what it brought may be old: its list was not seen to move.
+    pub(in crate::pipeline) fn awaits_news(&self) -> bool {
+        self.awaits == Some(true)
     }
 
     /// An object was taken in, in whatever order.

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::chain::{Down, Id, Least};
 use super::detector::Detector;
+use super::entry::{Down, Id, Least};
 use super::link::Link;
 use super::{Observed, Reason, Verdict};
 use crate::fault::{Fault, FaultKind};
@@ -22,9 +22,13 @@ use crate::plan::Stall;
 pub(super) struct Run {
     pub(super) id: Id,
     pub(super) stage: Arc<str>,
+    /// Its number: what a run brings retires those of lower numbers.
+    pub(super) generation: u64,
     pub(super) detector: Detector,
     pub(super) observed: watch::Receiver<Observed>,
     task: JoinHandle<Result<End, Fault>>,
+    /// Whether its result was given.
+    is_over: bool,
 }
 
 impl Run {
@@ -49,18 +53,20 @@ impl Run {
         let stage = link.stage.clone();
         let detector = Detector { liveness: spec.liveness(), stall, started: Instant::now() };
         let task = tokio::spawn(caught(source, stage.clone()));
-        Self { id: link.id, stage, detector, observed, task }
+        Self { id: link.id, stage, generation, detector, observed, task, is_over: false }
     }
 
     /// Waits until it ends, and gives its result, or until it reports something that is worth a look.
     pub(super) async fn heard(&mut self) -> Option<Result<End, Fault>> {
-        tokio::select! {
-            joined = &mut self.task => Some(ended(joined)),
+        let joined = tokio::select! {
+            joined = &mut self.task => joined,
             changed = self.observed.changed() => match changed {
-                Ok(()) => None,
-                Err(_) => Some(ended((&mut self.task).await)), // it is over; its result decides
+                Ok(()) => return None,
+                Err(_) => (&mut self.task).await, // it is over; its result decides
             },
-        }
+        };
+        self.is_over = true;
+        Some(ended(joined))
     }
 
     /// Ends the run; it is gone a moment later.
@@ -73,6 +79,17 @@ impl Run {
         self.task.is_finished()
     }
 
+    /// Whether it brought media.
+    pub(super) fn is_live(&self) -> bool {
+        self.observed.borrow().media.is_some()
+    }
+
+    /// Whether what it brings is new: a list that was not seen to move may be an old one.
+    pub(super) fn works(&self) -> bool {
+        let seen = self.observed.borrow();
+        seen.media.is_some() && !seen.awaits_news()
+    }
+
     /// When its first media came.
     pub(super) fn live_since(&self) -> Option<Instant> {
         self.observed.borrow().first_media
@@ -81,7 +98,8 @@ impl Run {
     /// Ends the run and waits until it is gone.
     pub(super) async fn stop(mut self) {
         self.task.abort();
-        if let Err(error) = (&mut self.task).await
+        if !self.is_over
+            && let Err(error) = (&mut self.task).await
             && error.is_panic()
         {
             tracing::error!(stage = %self.stage, %error, "task failed");

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::chain::{Down, Event, Id, Least, Step};
-use super::super::detector::Look;
+use super::super::detector::{Look, START_SILENCE};
+use super::super::entry::{Down, Id, Least};
 use super::super::link::Link;
 use super::super::run::{Run, down};
+use super::super::step::{Event, Step};
 use super::super::{Reason, Verdict};
-use super::{Director, Order, Which};
+use super::{Director, Order, Ordered, Which};
 use crate::fault::{Fault, FaultKind};
 use crate::pipeline::End;
 use crate::pipeline::feed::{Fit, Purpose};
@@ -22,6 +23,7 @@ impl Director {
         for step in steps {
             match step {
                 Step::Start(id) => self.start(id),
+                Step::Bridge(id) => self.start_bridge(id),
                 Step::Stop(id) => self.stop(id),
                 Step::Probe(id) => self.start_probe(id),
                 Step::Unprobe => {
@@ -34,16 +36,27 @@ impl Director {
     }
 
     fn start(&mut self, id: Id) {
-        self.runs += 1;
+        self.runs += 2; // the one between is for a bridge, which what is coming must be able to retire
+        let run = self.run(id, self.runs);
+        let before = std::mem::replace(&mut self.coming, run);
+        self.dismiss(before);
+    }
+
+    fn start_bridge(&mut self, id: Id) {
+        let coming = self.coming.as_ref().map_or(self.runs, |run| run.generation);
+        let run = self.run(id, coming.saturating_sub(1));
+        let before = std::mem::replace(&mut self.bridge, run);
+        self.dismiss(before);
+    }
+
+    fn run(&mut self, id: Id, generation: u64) -> Option<Run> {
         let is_owned_by = |owner: Id| owner == id || self.links.iter().all(|link| link.id != owner);
         let fit = if self.owner.is_none_or(is_owned_by) { Fit::Replace } else { Fit::Map };
-        let Some(link) = self.links.iter().find(|link| link.id == id) else { return };
+        let link = self.links.iter().find(|link| link.id == id)?;
         if !self.started.insert(id) {
             self.shared.metrics.source(&link.stage).restarts.inc();
         }
-        let run = Run::start(link, &self.shared, self.runs, Purpose::Serve(fit), self.policy.stall);
-        let before = self.coming.replace(run);
-        self.dismiss(before);
+        Some(Run::start(link, &self.shared, generation, Purpose::Serve(fit), self.policy.stall))
     }
 
     fn start_probe(&mut self, id: Id) {
@@ -55,7 +68,7 @@ impl Director {
 
     fn stop(&mut self, id: Id) {
         let is_it = |run: &mut Run| run.id == id;
-        let stopped = [self.serving.take_if(is_it), self.coming.take_if(is_it)];
+        let stopped = [self.serving.take_if(is_it), self.coming.take_if(is_it), self.bridge.take_if(is_it)];
         stopped.into_iter().for_each(|run| self.dismiss(run));
     }
 
@@ -74,16 +87,45 @@ impl Director {
 
     /// Takes note of a run that brought its first media.
     pub(super) fn see_live(&mut self, now: Instant) {
-        let is_live = |run: &Run| run.observed.borrow().media.is_some();
-        let Some(run) = self.coming.take_if(|run| is_live(run)) else { return };
+        let live =
+            self.coming.take_if(|run| run.is_live()).or_else(|| self.bridge.take_if(|run| run.is_live()));
+        let Some(run) = live else { return };
         let id = run.id;
         let before = self.serving.replace(run);
         self.dismiss(before);
-        if self.owner.is_none_or(|owner| self.links.iter().all(|link| link.id != owner)) {
+        let link = |id: Id| self.links.iter().find(|link| link.id == id);
+        // a stand-in does not decide what better sources have to bring
+        let stands_in = link(id).is_some_and(|link| link.plan.spec.stands_in());
+        if !stands_in && self.owner.and_then(link).is_none() {
             self.owner = Some(id);
         }
         self.said_kept = false;
         let steps = self.chain.on(now, Event::Live(id));
+        self.take(steps);
+    }
+
+    /// Takes note of a source that serves and brings what is new.
+    pub(super) fn see_working(&mut self, now: Instant) {
+        let working = self.serving.as_ref().filter(|run| run.works()).map(|run| run.id);
+        let steps = working.map(|id| self.chain.on(now, Event::Works(id))).unwrap_or_default();
+        self.take(steps);
+    }
+
+    /// When a stand-in is to bridge the wait for the source that is coming: after the time of one stall without a sign
+    /// of life from it, and two target durations later where there is one.
+    pub(super) fn bridge_due(&self, now: Instant) -> Option<Instant> {
+        let coming = self.coming.as_ref()?;
+        let dark_since = self.chain.dark_since(now)?;
+        let seen = coming.observed.borrow();
+        let patience = coming.detector.patience(&seen);
+        let is_first = self.shared.renditions().is_none(); // nobody watches yet
+        let silence = if is_first { patience.max(START_SILENCE) } else { patience };
+        Some(dark_since + silence + if seen.has_beaten { 2 * seen.target } else { Duration::ZERO })
+    }
+
+    pub(super) fn bridge_now(&mut self, now: Instant) {
+        let coming = self.coming.as_ref().map(|run| run.id);
+        let steps = coming.map(|id| self.chain.on(now, Event::Late(id))).unwrap_or_default();
         self.take(steps);
     }
 
@@ -92,6 +134,7 @@ impl Director {
         let run = match which {
             Which::Serving => self.serving.as_mut(),
             Which::Coming => self.coming.as_mut(),
+            Which::Bridge => self.bridge.as_mut(),
             Which::Probe => self.probe.as_mut(),
         }?;
         let seen = run.observed.borrow_and_update().clone();
@@ -129,24 +172,35 @@ impl Director {
 
     /// Leaves a run because of what was seen of it.
     pub(super) fn leave(&mut self, now: Instant, which: Which, id: Id, verdict: Verdict) {
+        let refused = self.run_of(which).is_some_and(|run| run.observed.borrow().refused.is_some());
+        let least = if refused { Least::AfterRefusal } else { Least::After(Duration::ZERO) };
+        self.down(now, which, id, Down { verdict, least });
+    }
+
+    fn run_of(&self, which: Which) -> Option<&Run> {
         let run = match which {
             Which::Serving => &self.serving,
             Which::Coming => &self.coming,
+            Which::Bridge => &self.bridge,
             Which::Probe => &self.probe,
         };
-        let refused = run.as_ref().is_some_and(|run| run.observed.borrow().refused.is_some());
-        let least = if refused { Least::AfterRefusal } else { Least::After(Duration::ZERO) };
-        self.down(now, which, id, Down { verdict, least });
+        run.as_ref()
     }
 
     /// Takes in that a run ended by itself.
     pub(super) fn ended(&mut self, which: Which, result: &Result<End, Fault>) {
         let now = Instant::now();
+        let Some(id) = self.run_of(which).map(|run| run.id) else { return };
         self.see_live(now); // it may have brought something at its very end
+        self.see_working(now);
+        let is_it = |run: &mut Run| run.id == id;
         let run = match which {
-            Which::Serving => self.serving.take(),
-            Which::Coming => self.coming.take().or_else(|| self.serving.take()),
-            Which::Probe => self.probe.take(),
+            Which::Probe => self.probe.take_if(is_it),
+            _ => self
+                .coming
+                .take_if(is_it)
+                .or_else(|| self.bridge.take_if(is_it))
+                .or_else(|| self.serving.take_if(is_it)),
         };
         let Some(run) = run else { return };
         let refused = run.observed.borrow().refused.clone();
@@ -163,7 +217,7 @@ impl Director {
         self.take(steps);
         match which {
             Which::Probe => self.tell_unproved(&stage, &down),
-            Which::Serving | Which::Coming => self.tell_down(&stage, &down),
+            Which::Serving | Which::Coming | Which::Bridge => self.tell_down(&stage, &down),
         }
     }
 
@@ -181,7 +235,7 @@ impl Director {
         let wanted = self.wanted.borrow_and_update().clone();
         self.policy = wanted.failover.clone();
         self.links = self.relink(&wanted.sources);
-        for run in [&mut self.serving, &mut self.coming].into_iter().flatten() {
+        for run in [&mut self.serving, &mut self.coming, &mut self.bridge].into_iter().flatten() {
             run.detector.stall = self.policy.stall;
         }
         self.shared.set_alternatives(self.links.len() > 1);
@@ -215,7 +269,7 @@ impl Director {
         }
     }
 
-    fn ordered(&mut self, to: Option<usize>) -> Result<Arc<str>, Fault> {
+    fn ordered(&mut self, to: Option<usize>) -> Result<Ordered, Fault> {
         let current = self.chain.coming().or(self.chain.serving());
         let at = match to {
             Some(place) => place.checked_sub(1),
@@ -226,9 +280,10 @@ impl Director {
         };
         let link = at.and_then(|at| self.links.get(at)).ok_or(FaultKind::NotFound)?;
         let (id, stage) = (link.id, link.stage.clone());
+        let is_active = self.chain.serving() == Some(id);
         let steps = self.chain.on(Instant::now(), Event::Order(id));
         self.take(steps);
-        Ok(stage)
+        Ok(Ordered { stage, is_active })
     }
 
     pub(super) fn stage_of(&self, id: Id) -> Arc<str> {

@@ -11,10 +11,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::LastSwitch;
-use super::chain::{Chain, Event, Id};
+use super::chain::Chain;
 use super::detector::Look;
+use super::entry::Id;
 use super::link::Link;
 use super::run::Run;
+use super::step::Event;
 use crate::fault::{Fault, FaultKind};
 use crate::pipeline::{End, Origins, Shared};
 use crate::plan::{Failover, PipelinePlan, StagePlan};
@@ -41,7 +43,16 @@ impl Wanted {
 pub(in crate::pipeline) struct Order {
     /// Its place in the chain, from 1; none for the next one.
     to: Option<usize>,
-    reply: oneshot::Sender<Result<Arc<str>, Fault>>,
+    reply: oneshot::Sender<Result<Ordered, Fault>>,
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ordered {
+    /// The name of the source.
+    pub stage: Arc<str>,
+    /// Whether it feeds the pipeline already, so that nothing was done.
+    pub is_active: bool,
 }
 
 /// How a pipeline is told to switch.
@@ -50,12 +61,12 @@ pub struct Switcher(pub(in crate::pipeline) mpsc::Sender<Order>);
 
 impl Switcher {
     /// Starts the source at this place of the chain, from 1, or the next one; it takes over with its first media. Gives
-    /// its name.
+    /// its name, and whether it was the one already.
     ///
     /// # Errors
     /// `NotFound` where the chain has no such place, `Busy` where too many orders wait, `Stopped` for a pipeline that
     /// has gone.
-    pub async fn switch(&self, to: Option<usize>) -> Result<Arc<str>, Fault> {
+    pub async fn switch(&self, to: Option<usize>) -> Result<Ordered, Fault> {
         let (reply, answer) = oneshot::channel();
         match self.0.try_send(Order { to, reply }) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(FaultKind::Stopped.into())),
@@ -78,6 +89,7 @@ pub(in crate::pipeline) struct Director {
     /// The source that has fed the pipeline, and that which is to. What is gone from the chain feeds until then.
     serving: Option<Run>,
     coming: Option<Run>,
+    bridge: Option<Run>,
     probe: Option<Run>,
     /// Runs that were stopped and have not gone yet.
     leaving: Vec<Run>,
@@ -105,6 +117,7 @@ enum Woken {
 enum Which {
     Serving,
     Coming,
+    Bridge,
     Probe,
 }
 
@@ -129,6 +142,7 @@ impl Director {
             links: Vec::new(),
             serving: None,
             coming: None,
+            bridge: None,
             probe: None,
             leaving: Vec::new(),
             ids: 0,
@@ -165,7 +179,7 @@ impl Director {
                 Woken::Ended(which, result) => self.ended(which, &result),
             }
         }
-        let runs = [self.serving.take(), self.coming.take(), self.probe.take()];
+        let runs = [self.serving.take(), self.coming.take(), self.bridge.take(), self.probe.take()];
         for run in runs.into_iter().flatten().chain(self.leaving.drain(..)) {
             run.stop().await;
         }
@@ -176,6 +190,7 @@ impl Director {
             changed = self.wanted.changed() => if changed.is_ok() { Woken::Retuned } else { Woken::Stopped },
             heard = heard(&mut self.serving) => Woken::by(Which::Serving, heard),
             heard = heard(&mut self.coming) => Woken::by(Which::Coming, heard),
+            heard = heard(&mut self.bridge) => Woken::by(Which::Bridge, heard),
             heard = heard(&mut self.probe) => Woken::by(Which::Probe, heard),
             Some(order) = self.orders.recv() => Woken::Ordered(order),
             Ok(()) = self.opinions.changed() => Woken::Looked,
@@ -187,10 +202,11 @@ impl Director {
     fn look(&mut self) -> Instant {
         let now = Instant::now();
         self.see_live(now);
+        self.see_working(now);
         let steps = self.chain.tick(now);
         self.take(steps);
         let mut due = self.chain.due(now).unwrap_or(now + Duration::from_secs(3600));
-        for which in [Which::Serving, Which::Coming, Which::Probe] {
+        for which in [Which::Serving, Which::Coming, Which::Bridge, Which::Probe] {
             let Some((id, look)) = self.look_at(which, now) else { continue };
             match look {
                 Look::Again(at) => due = due.min(at),
@@ -203,6 +219,13 @@ impl Director {
                     due = due.min(now + LOOK_AGAIN);
                 }
             }
+        }
+        if let Some(late) = self.bridge_due(now) {
+            if late <= now {
+                self.bridge_now(now);
+                return now;
+            }
+            due = due.min(late);
         }
         if let Some(proved) = self.proof() {
             if proved <= now {

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::super::chain::{Down, Id, Least};
+use super::super::entry::{Down, Id, Least};
 use super::super::{ChainStatus, LastSwitch, Reason, SourceState, SourceStatus, Verdict};
 use super::Director;
 use crate::event;
@@ -28,7 +28,12 @@ impl Director {
         });
         self.shared.tell(event::SOURCE_SWITCHED, detail);
         let words = &why.words;
-        tracing::warn!(pipeline = %self.shared.name, from = from.as_deref(), %to, reason, words, ?gap, left, "switched sources");
+        let pipeline = &self.shared.name;
+        if why.reason.is_trouble() {
+            tracing::warn!(%pipeline, from = from.as_deref(), %to, reason, words, ?gap, left, "switched sources");
+        } else {
+            tracing::info!(%pipeline, from = from.as_deref(), %to, reason, words, ?gap, left, "switched sources");
+        }
         if left == 0 {
             self.shared.tell(event::SOURCE_BUDGET_SPENT, json!({ "source": to }));
             tracing::error!(pipeline = %self.shared.name, source = %to, "the budget of switches is spent; it stays on this source");
@@ -53,6 +58,7 @@ impl Director {
             self.shared.tell(kind, json!({ "source": stage, "reason": reason, "words": words }));
         }
         match &down.verdict.reason {
+            Reason::Ended => tracing::info!(%pipeline, %stage, "source ended"),
             Reason::Fault(FaultKind::Internal(_)) => {
                 tracing::error!(%pipeline, %stage, reason, words, "source failed");
             }
@@ -113,6 +119,7 @@ impl Director {
             let rest = self.chain.rest(link.id, now);
             let id = Some(link.id);
             let state = match rest {
+                _ if self.chain.serving() == id && self.chain.is_arriving() => SourceState::Proving,
                 _ if self.chain.serving() == id => SourceState::Active,
                 _ if self.chain.coming() == id => SourceState::Starting,
                 _ if self.chain.probing() == id => SourceState::Proving,
