@@ -11,7 +11,7 @@ use super::pace::Pace;
 use crate::fault::Fault;
 use crate::media::ts::program::{Chunk, Program};
 use crate::media::{Part, Role, Segment};
-use crate::pipeline::{Rendition, RenditionSet, Shared, Window};
+use crate::pipeline::{Rendition, RenditionSet, Shared, State, Window};
 
 /// So long nothing may come before readers are told.
 const IDLE: Duration = Duration::from_millis(500);
@@ -31,6 +31,7 @@ pub(super) async fn follow(shared: Weak<Shared>, broadcast: Arc<Broadcast>) {
         {
             let Some(shared) = shared.upgrade() else { return };
             relay.choose(&shared);
+            relay.is_hopeless = matches!(shared.status().borrow().state, State::Failed | State::Stopped);
         }
         relay.take_in().await;
         let wake = relay.release(now);
@@ -58,6 +59,8 @@ struct Relay {
     published: Instant,
     swept: Instant,
     ended: bool,
+    /// Whether nothing feeds the pipeline now.
+    is_hopeless: bool,
 }
 
 /// How far one window was taken in.
@@ -85,6 +88,7 @@ impl Relay {
             published: now,
             swept: now,
             ended: false,
+            is_hopeless: false,
         }
     }
 
@@ -200,7 +204,7 @@ impl Relay {
             self.pause(due);
         }
         if now.duration_since(self.published) >= IDLE {
-            self.broadcast.ring.idle();
+            self.idle();
             self.published = now;
         }
         if now.duration_since(self.swept) >= SWEEP {
@@ -209,6 +213,13 @@ impl Relay {
         }
         let next = self.waiting.front().and_then(|chunk| self.pace.when(chunk.clock_90khz));
         next.unwrap_or(now + IDLE).min(self.published + IDLE)
+    }
+
+    /// Nothing came for a while. Viewers who wait for a first picture that will not come soon are let go: who comes again is
+    /// told so.
+    fn idle(&self) {
+        let ring = &self.broadcast.ring;
+        if self.is_hopeless && ring.next() == 0 { ring.close() } else { ring.idle() }
     }
 
     /// Nothing waits. Behind the end of a stream its viewers are let go; else the clock stands still once what
