@@ -44,6 +44,8 @@ pub(crate) struct Shape {
     pub(crate) version: u8,
     /// The bytes of a message that stands before the parameter sets of a keyframe.
     pub(crate) preamble: usize,
+    /// Whether each picture begins with its number, as eight bytes of `0x50` and four bits.
+    pub(crate) numbered: bool,
 }
 
 impl Default for Shape {
@@ -60,6 +62,7 @@ impl Default for Shape {
             program: 1,
             version: 0,
             preamble: 0,
+            numbered: false,
         }
     }
 }
@@ -83,7 +86,12 @@ impl Shape {
             output.extend_from_slice(&packet);
             if self.gop > 0 {
                 let is_key = at.is_multiple_of(self.gop);
-                let start = if is_key { self.key_start() } else { vec![0, 0, 0, 1, 0x41] };
+                let mut start = if is_key { self.key_start() } else { vec![0, 0, 0, 1, 0x41] };
+                if self.numbered {
+                    start.extend(
+                        (0..8).rev().map(|place| 0x50 | u8::try_from(at >> (4 * place) & 0x0f).unwrap()),
+                    );
+                }
                 let times = PtsDts::new(time.wrapping_add((2 * FRAME_90KHZ).into())).with_dts(time);
                 video.set_frame(frame(STREAM_ID_VIDEO, times, &start, at, self.size, is_key && self.flagged));
                 append(&mut output, |packet| video.next(packet));

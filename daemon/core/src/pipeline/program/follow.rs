@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Broadcast;
+use super::crossing::{Crossing, Sides};
 use super::pace::Pace;
+use super::{Broadcast, ticks};
 use crate::fault::Fault;
 use crate::media::ts::program::{Chunk, Program};
 use crate::media::{Part, Role, Segment};
@@ -17,6 +18,10 @@ use crate::pipeline::{Rendition, RenditionSet, Shared, Window};
 const IDLE: Duration = Duration::from_millis(500);
 /// How often the audience is swept.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How often a run is looked at that is about to be taken in.
+const CROSSING: Duration = Duration::from_millis(50);
+/// So much longer than what is wanted a start is waited for that is not too old.
+const START_90KHZ: i64 = 90_000;
 /// How much is taken in between two looks at the clock: well under half a millisecond of work.
 const SLICE_BYTES: usize = 348 * 188;
 /// What waits for its release, at most; the window keeps the rest.
@@ -25,7 +30,7 @@ const WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// Follows a pipeline until it is gone.
 pub(super) async fn follow(shared: Weak<Shared>, broadcast: Arc<Broadcast>) {
     let Some(mut arrivals) = shared.upgrade().map(|shared| shared.arrivals()) else { return };
-    let mut relay = Relay::new(broadcast);
+    let mut relay = Relay::new(shared.clone(), broadcast);
     loop {
         let now = Instant::now();
         {
@@ -42,10 +47,17 @@ pub(super) async fn follow(shared: Weak<Shared>, broadcast: Arc<Broadcast>) {
 }
 
 struct Relay {
+    shared: Weak<Shared>,
     broadcast: Arc<Broadcast>,
     program: Program,
     set: Option<Arc<RenditionSet>>,
     cursors: Vec<Cursor>,
+    /// What is taken in: the discontinuity sequence, where it is of a run that was gone over to, and that run.
+    era: Option<u64>,
+    run: u64,
+    crossing: Option<Crossing>,
+    /// How many splices there had been at a crossing behind which the clock begins anew.
+    anew_behind: Option<u64>,
     /// Chunks that wait for their time.
     waiting: VecDeque<Chunk>,
     waiting_bytes: usize,
@@ -69,13 +81,18 @@ struct Cursor {
 }
 
 impl Relay {
-    fn new(broadcast: Arc<Broadcast>) -> Self {
+    fn new(shared: Weak<Shared>, broadcast: Arc<Broadcast>) -> Self {
         let now = Instant::now();
         Self {
+            shared,
             broadcast,
             program: Program::new(&[], 0),
             set: None,
             cursors: Vec::new(),
+            era: None,
+            run: 0,
+            crossing: None,
+            anew_behind: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             made: Vec::new(),
@@ -103,6 +120,7 @@ impl Relay {
             self.program.change(&languages, patience, &mut self.made);
             let cursor = |one: &Arc<Rendition>| Cursor { window: one.window.clone(), next: None, parts: 0 };
             self.cursors = chosen.iter().map(cursor).collect();
+            self.era = None;
             self.keep_made();
         }
         self.step_90khz = if set.part_target.is_some() { 0 } else { ticks(set.target_duration()) };
@@ -116,6 +134,7 @@ impl Relay {
         for at in 0..self.cursors.len() {
             while self.waiting_bytes < WAITING_BYTES
                 && let Some((segment, parts, is_closed)) = self.cursors[at].next_segment(history)
+                && self.may_take(at, segment.discontinuity_sequence)
             {
                 let taken = self.cursors[at].parts;
                 self.cursors[at].went(&segment, parts, is_closed);
@@ -140,6 +159,47 @@ impl Relay {
             self.keep_made();
         }
         self.ended = ended;
+    }
+
+    /// Whether this discontinuity sequence of an input is taken in. Where it is the first of another run, that depends
+    /// on the main input.
+    fn may_take(&mut self, at: usize, era: u64) -> bool {
+        if self.era.is_some_and(|own| era <= own) {
+            return true;
+        }
+        if at > 0 {
+            return false; // the main input goes first
+        }
+        let run = self.shared.upgrade().map_or(self.run, |shared| shared.run());
+        if run != self.run && self.broadcast.ring.next() > 0 {
+            let now = Instant::now();
+            let sides = self.sides(now);
+            let known = self.crossing.filter(|crossing| crossing.is_to(run));
+            let crossing = *self.crossing.insert(known.unwrap_or(Crossing::new(run, now, sides)));
+            if !crossing.is_due(now, sides) {
+                return false;
+            }
+            if let Some(surplus) = sides.surplus_90khz() {
+                tracing::debug!(surplus_90khz = surplus, "a source's first content is left out");
+                self.program.leave_out(era, surplus, sides.wanted + START_90KHZ);
+                self.anew_behind = sides.is_near().then(|| self.program.tally().splices);
+            }
+        }
+        (self.era, self.run, self.crossing) = (Some(era), run, None);
+        true
+    }
+
+    /// What there is of the run that is taken in, and of the one that follows.
+    fn sides(&self, now: Instant) -> Sides {
+        let before = match self.pace.due_90khz(now) {
+            Some(due) => self.edge_90khz - due,
+            None => self.waiting.front().map_or(0, |front| self.edge_90khz - front.clock_90khz),
+        };
+        Sides {
+            before: before.max(0),
+            behind: self.cursors.first().map_or(0, Cursor::left_90khz),
+            wanted: ticks(self.broadcast.behind()) + self.step_90khz,
+        }
     }
 
     async fn take_segment(
@@ -168,6 +228,9 @@ impl Relay {
     }
 
     fn keep_made(&mut self) {
+        if self.anew_behind.take_if(|splices| *splices < self.program.tally().splices).is_some() {
+            self.pace.pause();
+        }
         for chunk in self.made.drain(..) {
             self.edge_90khz = chunk.clock_90khz;
             self.waiting_bytes += chunk.bytes.len();
@@ -208,7 +271,8 @@ impl Relay {
             self.swept = now;
         }
         let next = self.waiting.front().and_then(|chunk| self.pace.when(chunk.clock_90khz));
-        next.unwrap_or(now + IDLE).min(self.published + IDLE)
+        let next = next.unwrap_or(now + IDLE).min(self.published + IDLE);
+        if self.crossing.is_some() { next.min(now + CROSSING) } else { next }
     }
 
     /// Nothing waits. Behind the end of a stream its viewers are let go; else the clock stands still once what
@@ -249,6 +313,14 @@ impl Cursor {
         }
         let open = snapshot.open.as_ref().filter(|open| open.sequence == next)?;
         (open.media.parts.len() > self.parts).then(|| (open.clone(), open.media.parts.len(), false))
+    }
+
+    /// How much its window has that was not taken in.
+    fn left_90khz(&self) -> i64 {
+        let snapshot = self.window.snapshot();
+        let all = snapshot.segments.iter().chain(&snapshot.open);
+        let left = all.filter(|segment| self.next.is_none_or(|next| segment.sequence >= next));
+        left.map(|segment| ticks(segment.media.duration)).sum()
     }
 
     fn went(&mut self, segment: &Segment, parts: usize, is_closed: bool) {
@@ -293,9 +365,4 @@ fn language(rendition: &Rendition) -> Option<String> {
 fn attribute<'a>(rendition: &'a Rendition, name: &str) -> Option<&'a str> {
     let Role::Alternative { attributes, .. } = &rendition.spec.role else { return None };
     attributes.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
-}
-
-/// A duration in ticks of 90 kHz.
-fn ticks(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros() * 9 / 100).unwrap_or(i64::MAX)
 }

@@ -5,10 +5,13 @@
 
 mod audience;
 mod broadcast;
+mod crossing;
 mod follow;
 mod pace;
 mod reader;
 mod ring;
+#[cfg(test)]
+mod switching_tests;
 #[cfg(test)]
 mod tests;
 
@@ -17,3 +20,8 @@ pub(super) use broadcast::Place;
 pub use broadcast::{Broadcast, Broadcasting};
 pub use reader::Reader;
 pub use ring::{Ring, Span};
+
+/// A duration in ticks of 90 kHz.
+fn ticks(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_micros() * 9 / 100).unwrap_or(i64::MAX)
+}

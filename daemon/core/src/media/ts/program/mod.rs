@@ -16,6 +16,7 @@ mod splicer;
 #[cfg(test)]
 mod tests;
 mod unfinished;
+mod waiting;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,7 @@ use crate::fault::Fault;
 use crate::media::Container;
 use input::Input;
 use splicer::Splicer;
+use waiting::Surplus;
 
 pub use output::Chunk;
 
@@ -100,6 +102,13 @@ impl Program {
             input.complete();
             self.merge(chunks);
         }
+    }
+
+    /// Leaves out the first `surplus_90khz` of the main input in the discontinuity sequence `era`, which was not pushed
+    /// yet: it starts at the last random access point therein, or at the first one behind, where the last one is more
+    /// than a second earlier. One behind is waited for no longer than `patience_90khz`.
+    pub fn leave_out(&mut self, era: u64, surplus_90khz: i64, patience_90khz: i64) {
+        self.splicer.leave_out(era, Surplus { length_90khz: surplus_90khz, patience_90khz });
     }
 
     /// Takes other inputs from now on, as [`Program::new`] does. What is held back of the old ones goes out before, and

@@ -1,8 +1,6 @@
 //! Joins what comes in order of time to one time line: waits at each splice for a place to start, and goes on from
 //! there as if nothing had been.
 
-use std::collections::VecDeque;
-
 use libmpegts::pes::{PesHeaderMut, PesHeaderRef, PtsDts, Timestamp};
 use libmpegts::ts::{PACKET_SIZE, TsPacketMut, TsPacketRef};
 
@@ -12,14 +10,12 @@ use super::input::{Item, Queued, Unit};
 use super::output::{Chunk, Output, clock_of, pcr};
 use super::round::{Line, Round};
 use super::routes::Routes;
-use crate::media::ts::clock::distance_90khz;
+use super::waiting::{Start, Surplus, Waiting};
 
 /// Where the time line begins: times before it are never needed, not even for a clock that is ahead.
 const FIRST_90KHZ: i64 = 10 * 90_000;
 /// The longest wait for a place to start.
 const LONGEST_WAIT_90KHZ: i64 = 5 * 90_000;
-/// What is kept of other streams while the main one has no start.
-const HELD_PACKETS: usize = 40_000;
 /// The tables come at least this often.
 const TABLES_90KHZ: i64 = 8_500;
 /// So long the source's clock may be silent.
@@ -37,6 +33,8 @@ pub(super) struct Splicer {
     output: Output,
     line: Line,
     era: Option<u64>,
+    /// What is left out at the splice to this discontinuity sequence.
+    surplus: Option<(u64, Surplus)>,
     phase: Phase,
     /// From one start of the main stream to the next.
     gop_90khz: Option<i64>,
@@ -54,14 +52,6 @@ enum Phase {
     },
 }
 
-#[derive(Default)]
-struct Waiting {
-    since: Option<Timestamp>,
-    /// The source's clock.
-    clock: Option<u64>,
-    held: VecDeque<(usize, [u8; PACKET_SIZE], Option<Unit>)>,
-}
-
 impl Splicer {
     pub(super) fn new(inputs: usize) -> Self {
         Self {
@@ -70,6 +60,7 @@ impl Splicer {
             output: Output::new(FIRST_90KHZ),
             line: Line::default(),
             era: None,
+            surplus: None,
             phase: Phase::Waiting(Waiting::default()),
             gop_90khz: None,
             started_90khz: 0,
@@ -88,11 +79,19 @@ impl Splicer {
             self.era = Some(queued.era);
             self.catalogs.fill(None);
             self.wait();
+            let surplus = self.surplus.take_if(|(era, _)| *era <= queued.era);
+            let surplus = surplus.filter(|(era, _)| *era == queued.era).map(|(_, surplus)| surplus);
+            self.phase = Phase::Waiting(Waiting::leaving_out(surplus));
         }
         match queued.item {
             Item::Catalog(catalog) => self.announce(input, *catalog),
             Item::Packet { bytes, unit } => self.packet(input, bytes, unit, chunks),
         }
+    }
+
+    /// Leaves out the surplus of what comes with the discontinuity sequence `era`.
+    pub(super) fn leave_out(&mut self, era: u64, surplus: Surplus) {
+        self.surplus = Some((era, surplus));
     }
 
     /// Other inputs from now on; what comes out goes on.
@@ -153,17 +152,20 @@ impl Splicer {
             return;
         }
         let is_clock = self.is_clock(input, &bytes);
+        let longest = self.gop_90khz.map_or(LONGEST_WAIT_90KHZ, |gop| LONGEST_WAIT_90KHZ.min(2 * gop));
         let Phase::Waiting(waiting) = &mut self.phase else { return };
         if let Some(clock) = clock_of(&bytes).filter(|_| is_clock) {
             waiting.clock = Some(clock);
         }
-        if !is_main {
-            if waiting.held.len() >= HELD_PACKETS {
-                waiting.held.pop_front();
-            }
-            waiting.held.push_back((input, bytes, unit));
-        } else if let Some(unit) = unit {
-            self.start_at(input, bytes, unit, chunks);
+        let routes = &self.routes;
+        let start = match unit.filter(|_| is_main) {
+            Some(unit) => waiting.unit((input, bytes, unit), longest, |(input, bytes, _)| {
+                routes.is_main(*input, TsPacketRef::from(bytes).pid())
+            }),
+            None => waiting.hold((input, bytes, unit), is_main),
+        };
+        if let Some(start) = start {
+            self.start(start, chunks);
         }
     }
 
@@ -175,19 +177,8 @@ impl Splicer {
         main && catalog.is_some_and(|catalog| catalog.clock_pid == Some(pid))
     }
 
-    /// An access unit of the main stream came while a start is waited for.
-    fn start_at(&mut self, input: usize, bytes: [u8; PACKET_SIZE], unit: Unit, chunks: &mut Vec<Chunk>) {
-        let longest = self.gop_90khz.map_or(LONGEST_WAIT_90KHZ, |gop| LONGEST_WAIT_90KHZ.min(2 * gop));
-        let Phase::Waiting(waiting) = &mut self.phase else { return };
-        let since = *waiting.since.get_or_insert(unit.dts);
-        let waited = distance_90khz(since, unit.dts);
-        if waited < 0 {
-            waiting.since = Some(unit.dts);
-        }
-        if !unit.is_start && waited < longest {
-            return;
-        }
-        let Waiting { clock, held, .. } = std::mem::take(waiting);
+    /// Goes on with what waited.
+    fn start(&mut self, Start { unit, clock, held }: Start, chunks: &mut Vec<Chunk>) {
         let Some(main) = self.routes.main().map(|main| main.to) else { return };
         let is_splice = self.output.clock_pid().is_some();
         let round = Round::begin(&mut self.line, (main, &unit), clock, self.output.clock_27mhz());
@@ -200,7 +191,6 @@ impl Splicer {
         self.output.clock(is_splice);
         (self.started_90khz, self.tabled_90khz) = (round.now_90khz(), round.now_90khz());
         self.phase = Phase::Running { round, blind: !unit.is_start };
-        self.pass(input, bytes, Some(unit), chunks);
         for (input, bytes, unit) in held {
             self.pass(input, bytes, unit, chunks);
         }
