@@ -61,8 +61,8 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
     let plan = settled.good.plan.clone();
     let state_dir = StateDir::open(&plan.server.state_dir)?;
     let workers = Workers::start()?;
-    let runtimes = workers.metrics().chain([tokio::runtime::Handle::current().metrics()]);
-    let registry = telemetry::registry(runtimes.collect())?;
+    let runtimes = [workers.metrics(), tokio::runtime::Handle::current().metrics()];
+    let registry = telemetry::registry(runtimes.into())?;
     let events = Events::default();
     let event_log = EventLog::new(&events, &registry)?;
     let board = Arc::new(Board::new(dir.display().to_string()));

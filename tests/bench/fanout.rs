@@ -67,23 +67,43 @@ async fn start(directory: &std::path::Path) -> Sluice {
     sluice
 }
 
-/// Viewers at work, each with the bytes that it took.
+/// Viewers at work, each with what it took.
 struct Crowd {
-    taken: Vec<Arc<AtomicU64>>,
+    taken: Vec<Arc<Taken>>,
     _tasks: JoinSet<()>,
+}
+
+/// What a viewer took, and when it took the last of it: a stream comes in releases, so that a rate is measured from one
+/// release to another.
+#[derive(Default)]
+struct Taken {
+    bytes: AtomicU64,
+    last_us: AtomicU64,
+}
+
+impl Taken {
+    fn note(&self, bytes: usize, began: Instant) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.last_us.store(u64::try_from(began.elapsed().as_micros()).unwrap(), Ordering::Relaxed);
+    }
+
+    fn so_far(&self) -> (f64, f64) {
+        let seconds = self.last_us.load(Ordering::Relaxed) as f64 / 1e6;
+        (self.bytes.load(Ordering::Relaxed) as f64, seconds)
+    }
 }
 
 impl Crowd {
     async fn gather(address: SocketAddr, path: &str, count: usize) -> Self {
-        let (mut taken, mut tasks) = (Vec::new(), JoinSet::new());
+        let (began, mut taken, mut tasks) = (Instant::now(), Vec::new(), JoinSet::new());
         for at in 0..count {
-            let own = Arc::new(AtomicU64::new(0));
+            let own = Arc::new(Taken::default());
             taken.push(own.clone());
             let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
             let stream = connect(address).await;
             tasks.spawn(async move {
                 // one whose stream ends shows as a viewer who gets nothing
-                drop(read(stream, &request, &own).await);
+                drop(read(stream, &request, &own, began).await);
             });
             if at % AT_ONCE == AT_ONCE - 1 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -92,8 +112,8 @@ impl Crowd {
         Self { taken, _tasks: tasks }
     }
 
-    fn counts(&self) -> Vec<u64> {
-        self.taken.iter().map(|own| own.load(Ordering::Relaxed)).collect()
+    fn counts(&self) -> Vec<(f64, f64)> {
+        self.taken.iter().map(|own| own.so_far()).collect()
     }
 
     /// The share of the stream's rate that the worst viewer got over any whole window, and bytes in a second for all.
@@ -101,13 +121,13 @@ impl Crowd {
         let (mut worst, mut bytes) = (f64::MAX, 0.0);
         let began = Instant::now();
         for _ in 0..windows {
-            let (before, at) = (self.counts(), Instant::now());
+            let before = self.counts();
             tokio::time::sleep(WINDOW).await;
-            let seconds = at.elapsed().as_secs_f64();
-            for (before, after) in before.into_iter().zip(self.counts()) {
-                let got = (after - before) as f64;
-                worst = worst.min(got * 8.0 / seconds / rate_bps);
-                bytes += got;
+            for ((before, since), (after, until)) in before.into_iter().zip(self.counts()) {
+                // one that took nothing has no time either
+                let seconds = if until > since { until - since } else { WINDOW.as_secs_f64() };
+                worst = worst.min((after - before) * 8.0 / seconds / rate_bps);
+                bytes += after - before;
             }
         }
         (worst, bytes / began.elapsed().as_secs_f64())
@@ -119,14 +139,14 @@ async fn connect(address: SocketAddr) -> TcpStream {
     eventually("a connection", Duration::from_secs(30), open).await
 }
 
-async fn read(mut stream: TcpStream, request: &str, taken: &AtomicU64) -> std::io::Result<()> {
+async fn read(mut stream: TcpStream, request: &str, taken: &Taken, began: Instant) -> std::io::Result<()> {
     stream.write_all(request.as_bytes()).await?;
     let mut buffer = vec![0; 16 * 1024];
     loop {
         match stream.read(&mut buffer).await? {
             0 => return Ok(()),
-            read => taken.fetch_add(read as u64, Ordering::Relaxed),
-        };
+            read => taken.note(read, began),
+        }
     }
 }
 
@@ -138,29 +158,37 @@ async fn rate_of(address: SocketAddr, path: &str) -> f64 {
     bytes * 8.0
 }
 
-/// How many viewers get all of it, with the knee.
+/// How many viewers get all of it, beside a bare writer.
 pub(crate) async fn viewers(effort: Effort, report: &mut Report) {
     let directory = tempfile::tempdir().unwrap();
-    let steps = std::env::var("SLUICE_VIEWERS").unwrap_or_else(|_| STEPS.to_owned());
     let sluice = start(directory.path()).await;
-    let rate = rate_of(sluice.viewers, PATH).await;
+    let (_process, bare) = super::bare_fanout::start(RATE_BPS).await;
+    let (mut own, mut peer) = (Figure::default(), Figure::default());
+    own.push(knee("sluice", sluice.viewers, PATH, effort).await);
+    peer.push(knee("a bare tokio writer", bare, "/", effort).await);
+    let what = "viewers at 2 Mbit/s, each with 99 % of it,";
+    report.reaches(what, &own, 6000.0, "viewers");
+    report.reaches("the same of a bare tokio writer", &peer, 6000.0, "viewers");
+}
+
+/// The last step at which every viewer got all of it.
+async fn knee(name: &str, address: SocketAddr, path: &str, effort: Effort) -> f64 {
+    let steps = std::env::var("SLUICE_VIEWERS").unwrap_or_else(|_| STEPS.to_owned());
+    let rate = rate_of(address, path).await;
     let mut held = 0.0;
     for step in steps.split_whitespace() {
         let count: usize = step.parse().expect("a number of viewers");
-        let crowd = Crowd::gather(sluice.viewers, PATH, count).await;
+        let crowd = Crowd::gather(address, path, count).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
         let (worst, bytes) = crowd.watch(rate, effort.rounds.min(3)).await;
-        let share =
-            format!("{:.1} % of the rate for the worst, {:.2} Gbit/s", worst * 100.0, bytes * 8.0 / 1e9);
-        println!("{count} viewers: {share}");
+        let (percent, gigabits) = (worst * 100.0, bytes * 8.0 / 1e9);
+        println!("{name}, {count} viewers: {percent:.1} % of the rate for the worst, {gigabits:.2} Gbit/s");
         if worst < LEAST_SHARE {
             break;
         }
-        held = count as f64;
+        held = f64::from(u32::try_from(count).unwrap());
     }
-    let mut figure = Figure::default();
-    figure.push(held);
-    report.reaches("viewers at 2 Mbit/s, each with 99 % of it", &figure, 6000.0, "viewers");
+    held
 }
 
 /// Processor time for each Gbit/s, beside the peers.

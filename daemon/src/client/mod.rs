@@ -42,8 +42,9 @@ use policy::Trust;
 
 const MAX_REDIRECTS: usize = 5;
 const IDLE: Duration = Duration::from_secs(30);
-/// hyper lets each connection keep up to 400 KiB, and a relay of a live stream has a few that are mostly idle.
-const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// What is read at once at most. hyper lets each connection grow to 400 KiB, and a relay of a live stream has a few that
+/// are mostly idle; much less, and a segment takes many turns between the connection and its reader.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 type Pool = legacy::Client<Connector, Empty<Bytes>>;
 

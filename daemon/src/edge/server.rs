@@ -57,7 +57,7 @@ pub(super) struct Shared<H> {
     connections: Mutex<Connections>,
     draining: AtomicBool,
     pub(super) tasks: TaskTracker,
-    workers: Arc<Workers>,
+    workers: Workers,
 }
 
 #[derive(Default)]
@@ -112,12 +112,7 @@ impl Drop for Listener {
 
 impl<H: Handler> Server<H> {
     /// A server without listeners. Its connections live on `workers`.
-    pub(crate) fn new(
-        handler: H,
-        limits: Limits,
-        metrics: Arc<ConnectionMetrics>,
-        workers: Arc<Workers>,
-    ) -> Self {
+    pub(crate) fn new(handler: H, limits: Limits, metrics: Arc<ConnectionMetrics>, workers: Workers) -> Self {
         Self {
             shared: Arc::new(Shared {
                 handler,
@@ -263,8 +258,8 @@ async fn accept<H: Handler>(
                 continue;
             }
         };
-        let worker = shared.workers.next();
-        shared.tasks.spawn_on(connect(place, stream, peer.ip().to_canonical(), acceptor), worker);
+        let connection = connect(place, stream, peer.ip().to_canonical(), acceptor);
+        shared.tasks.spawn_on(connection, shared.workers.handle());
     }
 }
 

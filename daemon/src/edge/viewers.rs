@@ -13,10 +13,8 @@ use http::{Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use sluice_core::fault::{Fault, FaultKind};
-use sluice_core::stage::{Body, Serving, Viewing};
+use sluice_core::stage::{Body, Served, Viewing};
 use tokio::time::Instant;
-use tower::ServiceExt;
-use tower::util::Oneshot;
 
 use super::answer::Sharing;
 use super::metrics::RouteMetrics;
@@ -37,7 +35,7 @@ impl Edge {
         settings: Settings,
         routes: Arc<ArcSwap<Routes>>,
         metrics: &EdgeMetrics,
-        workers: Arc<Workers>,
+        workers: Workers,
     ) -> Self {
         let limits = settings.limits.clone();
         let viewers = Viewers {
@@ -136,8 +134,16 @@ impl Viewers {
             headers: parts.headers,
             uri: parts.uri,
         };
-        (Progress::Serving(mount.service.clone().oneshot(viewing)), mounted)
+        // a sink that panics fails this request, and not what else the connection carries
+        match std::panic::catch_unwind(AssertUnwindSafe(|| mount.service.answer(viewing))) {
+            Ok(served) => (Progress::Serving(served), mounted),
+            Err(_) => (refuse(panicked()), mounted),
+        }
     }
+}
+
+fn panicked() -> FaultKind {
+    FaultKind::Internal("a sink panicked".into())
 }
 
 fn refuse(kind: FaultKind) -> Progress {
@@ -146,7 +152,7 @@ fn refuse(kind: FaultKind) -> Progress {
 
 enum Progress {
     Ready(Option<Response<Body>>),
-    Serving(Oneshot<Serving, Viewing>),
+    Serving(Served),
 }
 
 /// What a request asked for.
@@ -182,13 +188,12 @@ impl Future for Answer {
                 None => return Poll::Pending, // a future is not polled after it was ready
             },
             Progress::Serving(future) => {
-                // a sink that panics fails this request, and not what else the connection carries
                 let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(context)));
                 match polled {
                     Ok(Poll::Pending) => return Poll::Pending,
                     Ok(Poll::Ready(Ok(response))) => response,
                     Ok(Poll::Ready(Err(fault))) => answer::refusal(&fault),
-                    Err(_) => answer::refusal(&Fault::new(FaultKind::Internal("a sink panicked".into()))),
+                    Err(_) => answer::refusal(&Fault::new(panicked())),
                 }
             }
         };

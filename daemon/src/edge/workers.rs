@@ -1,24 +1,17 @@
 //! The threads that viewers' connections live on.
 
 use std::io;
-use std::num::NonZero;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 
-use tokio::runtime::{Builder, Handle, RuntimeMetrics};
-use tokio_util::sync::CancellationToken;
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeMetrics};
 
-/// Where connections run. Each thread has a runtime of its own, and a connection stays on the one that it was given:
-/// no thread looks for work at another, which saves a tenth of the processor time of a small request, and what
-/// pipelines do holds up no viewer.
+/// Where connections run: a runtime apart from that of the pipelines, so that what pipelines do holds up no viewer, with a
+/// thread for each processor. A connection goes to whichever thread is free: bound to one, it would wait for as long as
+/// the system gives that thread's processor to another.
 ///
-/// Dropped, it ends its threads with all that runs on them.
+/// Dropped, it ends what runs on it.
 pub(crate) struct Workers {
-    runtimes: Vec<Handle>,
-    next: AtomicUsize,
-    stopped: CancellationToken,
-    threads: Vec<JoinHandle<()>>,
+    handle: Handle,
+    runtime: Option<Runtime>,
 }
 
 impl Workers {
@@ -26,48 +19,31 @@ impl Workers {
     ///
     /// # Errors
     /// When the system has no thread or descriptor left.
-    pub(crate) fn start() -> io::Result<Arc<Self>> {
-        let count = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let stopped = CancellationToken::new();
-        let mut workers =
-            Self { runtimes: Vec::new(), next: AtomicUsize::new(0), stopped, threads: Vec::new() };
-        for number in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            workers.runtimes.push(runtime.handle().clone());
-            let stopped = workers.stopped.clone();
-            let work = move || runtime.block_on(stopped.cancelled());
-            workers.threads.push(std::thread::Builder::new().name(format!("edge-{number}")).spawn(work)?);
-        }
-        Ok(Arc::new(workers))
+    pub(crate) fn start() -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread().thread_name("edge").enable_all().build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
     /// The runtime that this is called in, for connections that are few.
-    pub(crate) fn here() -> Arc<Self> {
-        let (next, stopped) = (AtomicUsize::new(0), CancellationToken::new());
-        Arc::new(Self { runtimes: vec![Handle::current()], next, stopped, threads: Vec::new() })
+    pub(crate) fn here() -> Self {
+        Self { handle: Handle::current(), runtime: None }
     }
 
-    /// The runtimes, for their figures.
-    pub(crate) fn metrics(&self) -> impl Iterator<Item = RuntimeMetrics> {
-        self.runtimes.iter().map(Handle::metrics)
+    /// Its figures.
+    pub(crate) fn metrics(&self) -> RuntimeMetrics {
+        self.handle.metrics()
     }
 
-    /// The runtime of the next connection: each in turn.
-    pub(super) fn next(&self) -> &Handle {
-        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.runtimes.len();
-        &self.runtimes[at]
+    /// Where connections are spawned.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.stopped.cancel();
-        let here = std::thread::current().id();
-        // a connection that outlived the server lets go of the last count on its own thread, which ends by itself
-        for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != here) {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the edge panicked");
-            }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background(); // it may be a task that drops it, and a task must not wait
         }
     }
 }

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{Shared, State};
 
-const TICK: Duration = Duration::from_millis(500);
+const TICK_MS: i64 = 500;
+const TICK: Duration = Duration::from_millis(TICK_MS.unsigned_abs());
 
 /// A pipeline without news for so long has stalled.
 pub(super) fn stalled_after(target: Duration) -> Duration {
@@ -15,7 +18,7 @@ pub(super) fn stalled_after(target: Duration) -> Duration {
 /// Watches the pipeline: calls it stalled when nothing new came for three target durations, and forgets
 /// viewers who left. Runs until it is aborted.
 pub(super) async fn watch_over(shared: Arc<Shared>) {
-    let mut ticks = tokio::time::interval(TICK);
+    let mut ticks = tokio::time::interval_at(Instant::now() + until_tick(), TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
@@ -28,6 +31,13 @@ pub(super) async fn watch_over(shared: Arc<Shared>) {
             shared.set_state(State::Stalled, format!("nothing new came for three target durations{why}"));
         }
     }
+}
+
+/// The wait for the next tick of the wall clock: all pipelines look at once, so that hundreds of them wake the processor
+/// twice a second and not a thousand times.
+fn until_tick() -> Duration {
+    let into = jiff::Timestamp::now().as_millisecond().rem_euclid(TICK_MS);
+    Duration::from_millis((TICK_MS - into).unsigned_abs())
 }
 
 /// Whether something happened within the last while, by the wall clock.

@@ -56,6 +56,9 @@ impl Viewers {
     pub fn sweep(&self, idle: Duration) {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.now_ms.store(now, Ordering::Relaxed);
+        if self.seen.is_empty() {
+            return;
+        }
         let oldest = now.saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
         let seen = self.seen.pin();
         seen.retain(|_, last| last.load(Ordering::Relaxed) >= oldest);

@@ -115,7 +115,8 @@ impl Body {
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self::chunks([bytes])
+        let left = bytes.len() as u64;
+        Self { front: bytes, left, ..Self::default() }
     }
 }
 

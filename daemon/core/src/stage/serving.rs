@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, Method, Response, Uri};
 use tower::{Service, ServiceExt};
@@ -21,7 +21,7 @@ impl Serving {
     /// Erases the type of a service.
     pub fn new<S>(service: S) -> Self
     where
-        S: Service<Viewing, Response = Response<Body>, Error = Fault, Future: Send + 'static>,
+        S: Service<Viewing, Response = Response<Body>, Error = Fault, Future: Send + Unpin + 'static>,
         S: Clone + Send + Sync + 'static,
     {
         Self(Arc::new(Erased(service)))
@@ -30,6 +30,11 @@ impl Serving {
     /// The innermost service: it needs no readiness, and what it knows at once it answers without a box.
     pub fn from_fn(answer: impl Fn(Viewing) -> Served + Send + Sync + 'static) -> Self {
         Self(Arc::new(answer))
+    }
+
+    /// Answers. As [`Service::call`], for who shares it.
+    pub fn answer(&self, viewing: Viewing) -> Served {
+        self.0.answer(viewing)
     }
 }
 
@@ -43,7 +48,7 @@ impl Service<Viewing> for Serving {
     }
 
     fn call(&mut self, viewing: Viewing) -> Served {
-        self.0.answer(viewing)
+        self.answer(viewing)
     }
 }
 
@@ -55,11 +60,24 @@ struct Erased<S>(S);
 
 impl<S> Answers for Erased<S>
 where
-    S: Service<Viewing, Response = Response<Body>, Error = Fault, Future: Send + 'static>,
+    S: Service<Viewing, Response = Response<Body>, Error = Fault, Future: Send + Unpin + 'static>,
     S: Clone + Send + Sync + 'static,
 {
+    /// Most layers let a request pass at once: an answer that is there needs no box. What is not is polled again by
+    /// who waits for it.
     fn answer(&self, viewing: Viewing) -> Served {
-        Served::later(self.0.clone().oneshot(viewing))
+        let mut service = self.0.clone();
+        let mut context = Context::from_waker(Waker::noop());
+        match service.poll_ready(&mut context) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(fault)) => return Served::now(Err(fault)),
+            Poll::Pending => return Served::later(service.oneshot(viewing)),
+        }
+        let mut answer = service.call(viewing);
+        match Pin::new(&mut answer).poll(&mut context) {
+            Poll::Ready(answer) => Served::now(answer),
+            Poll::Pending => Served::later(answer),
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
+use http::{HeaderMap, HeaderValue};
 use sluice_core::fault::{Fault, FaultKind};
 
 /// A playlist that was waited for may be kept for six target durations (draft-pantos-hls-rfc8216bis, 6.2.5.2): its URL
@@ -20,14 +21,40 @@ pub(super) struct Rendered {
     /// The newest version of what it shows that would read the same.
     version: AtomicU64,
     pub(super) subject: Subject,
-    pub(super) plain: Bytes,
-    pub(super) gzip: Bytes,
+    pub(super) plain: Encoded,
+    pub(super) gzip: Encoded,
+}
+
+/// A text in one content coding, with its headers: made once, so that a request copies them and hashes no names.
+pub(super) struct Encoded {
+    pub(super) bytes: Bytes,
     pub(super) etag: HeaderValue,
-    pub(super) etag_gzip: HeaderValue,
     /// For requests that take what there is.
-    pub(super) brief: HeaderValue,
+    pub(super) brief: HeaderMap,
     /// For requests that name what must be in it.
-    pub(super) kept: HeaderValue,
+    pub(super) kept: HeaderMap,
+}
+
+const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
+const VARY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
+
+impl Encoded {
+    fn new(bytes: Bytes, tag: &str, coding: Option<&'static str>, subject: Subject) -> Result<Self, Fault> {
+        let etag = header(format!("\"{tag}\""))?;
+        let mut brief = HeaderMap::new();
+        brief.insert(CONTENT_TYPE, PLAYLIST);
+        brief.insert(CONTENT_LENGTH, bytes.len().into());
+        brief.insert(ETAG, etag.clone());
+        brief.insert(VARY, VARY_ENCODING);
+        if let Some(coding) = coding {
+            brief.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        }
+        let mut kept = brief.clone();
+        // at most half a target duration, so that a cache between never makes a player late
+        brief.insert(CACHE_CONTROL, max_age(subject.target_duration_secs / 2)?);
+        kept.insert(CACHE_CONTROL, max_age(subject.target_duration_secs * KEPT_TARGETS)?);
+        Ok(Self { bytes, etag, brief, kept })
+    }
 }
 
 /// What a text depends on. Equal ones read the same.
@@ -49,13 +76,8 @@ impl Rendered {
         Ok(Self {
             version: AtomicU64::new(version),
             subject,
-            plain: text.into(),
-            gzip,
-            etag: header(format!("\"{tag}\""))?,
-            etag_gzip: header(format!("\"{tag}-gzip\""))?,
-            // at most half a target duration, so that a cache between never makes a player late
-            brief: max_age(subject.target_duration_secs / 2)?,
-            kept: max_age(subject.target_duration_secs * KEPT_TARGETS)?,
+            plain: Encoded::new(text.into(), tag, None, subject)?,
+            gzip: Encoded::new(gzip, &format!("{tag}-gzip"), Some("gzip"), subject)?,
         })
     }
 }

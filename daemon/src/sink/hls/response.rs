@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    LOCATION, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH, LOCATION,
+    VARY,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sluice_core::fault::{Fault, FaultKind};
@@ -13,7 +13,6 @@ use super::object::matches;
 use super::page;
 use super::rendered::Rendered;
 
-const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const VARY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 
@@ -28,29 +27,21 @@ pub(super) enum Keeping {
 
 /// A playlist, compressed for those who take it.
 pub(super) fn text(rendered: &Rendered, asked: &HeaderMap, keeping: Keeping) -> Response<Body> {
-    let gzip = takes_gzip(asked);
-    let (bytes, etag) =
-        if gzip { (&rendered.gzip, &rendered.etag_gzip) } else { (&rendered.plain, &rendered.etag) };
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    headers.reserve(6);
-    headers.insert(ETAG, etag.clone());
-    let cache_control = match keeping {
-        Keeping::Brief => &rendered.brief,
-        Keeping::Long => &rendered.kept,
+    let shown = if takes_gzip(asked) { &rendered.gzip } else { &rendered.plain };
+    let headers = match keeping {
+        Keeping::Brief => &shown.brief,
+        Keeping::Long => &shown.kept,
     };
-    headers.insert(CACHE_CONTROL, cache_control.clone());
-    headers.insert(VARY, VARY_ENCODING);
-    if asked.get(IF_NONE_MATCH).is_some_and(|known| matches(known, etag)) {
+    let known = asked.get(IF_NONE_MATCH).is_some_and(|known| matches(known, &shown.etag));
+    let mut response = Response::new(if known { Body::empty() } else { Body::from(shown.bytes.clone()) });
+    *response.headers_mut() = headers.clone();
+    if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        return response;
+        for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING] {
+            response.headers_mut().remove(name);
+        }
     }
-    headers.insert(CONTENT_TYPE, PLAYLIST);
-    headers.insert(CONTENT_LENGTH, bytes.len().into());
-    if gzip {
-        headers.insert(CONTENT_ENCODING, GZIP);
-    }
-    response.map(|_| Body::from(bytes.clone()))
+    response
 }
 
 /// Whether Accept-Encoding has gzip, and not with q=0 (RFC 9110, 12.5.3).

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use libmpegts::psi::PmtSectionMut;
 use libmpegts::ts::{PACKET_SIZE, TsPacketMut, TsPacketRef};
 use proptest::prelude::*;
@@ -5,7 +7,10 @@ use proptest::prelude::*;
 use super::output::clock_of;
 use super::*;
 use crate::media::ts::clock::distance_90khz;
-use crate::media::ts::testing::{AUDIO, FRAME_90KHZ, Reading, Shape, VIDEO, is_continuous};
+use crate::media::ts::testing::{
+    AUDIO, FRAME_90KHZ, Reading, Shape, VIDEO, is_continuous, map_without_streams, multiplexed,
+};
+use crate::media::ts::{Event, Lengths, Segmenter};
 
 pub(super) const TS: Container = Container::TransportStream;
 const AAC: Container = Container::PackedAudio { extension: "aac" };
@@ -244,6 +249,29 @@ fn interleaving_90khz(chunks: &[Chunk]) -> i64 {
         }
     }
     worst
+}
+
+#[test]
+fn of_several_programs_the_first_with_media_is_carried() {
+    let one = Shape { program: 2, pids: (0x200, 0x201), ..Shape::default() };
+    let stream = one.build();
+    let listed = [(9, 0x1009), (2, 0x1002)];
+    let (chunks, _) = splice(&[&multiplexed(&map_without_streams(9, stream.len()), &stream, &listed)]);
+    assert_eq!(check(&chunks).payload[&OUT_VIDEO], payload(&one).payload[&0x200]);
+    // a source with `program=` leaves the others out
+    let other = Shape::default().build();
+    let (mut segmenter, mut events) = (Segmenter::new(Duration::from_secs(2), Some(2)), Vec::new());
+    let both = multiplexed(&other, &stream, &[(1, 0x1001), (2, 0x1002)]);
+    segmenter.push(&both, &mut events).unwrap();
+    let length = Duration::from_secs(5);
+    segmenter.start(Lengths { longest: length, part: length }, &mut events);
+    segmenter.finish(&mut events);
+    let parts = events.iter().filter_map(|event| match event {
+        Event::Part(part) => Some(&part.bytes[..]),
+        _ => None,
+    });
+    let (chunks, _) = splice(&[&parts.collect::<Vec<_>>().concat()]);
+    assert_eq!(check(&chunks).payload[&OUT_VIDEO], payload(&one).payload[&0x200]);
 }
 
 #[test]
