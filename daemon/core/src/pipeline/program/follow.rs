@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::choosing::{chosen, language};
 use super::crossing::{Crossing, Sides};
 use super::pace::Pace;
 use super::{Broadcast, ticks};
 use crate::fault::Fault;
-use crate::media::ts::program::{Chunk, Program};
-use crate::media::{Part, Role, Segment};
+use crate::media::ts::program::{Chunk, Program, Tally};
+use crate::media::{Part, Segment};
+use crate::metrics::ProgramMetrics;
 use crate::pipeline::{Rendition, RenditionSet, Shared, State, Window};
 
 /// So long nothing may come before readers are told.
@@ -29,8 +31,9 @@ const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// Follows a pipeline until it is gone.
 pub(super) async fn follow(shared: Weak<Shared>, broadcast: Arc<Broadcast>) {
-    let Some(mut arrivals) = shared.upgrade().map(|shared| shared.arrivals()) else { return };
-    let mut relay = Relay::new(shared.clone(), broadcast);
+    let found = shared.upgrade().map(|shared| (shared.arrivals(), shared.metrics.program()));
+    let Some((mut arrivals, metrics)) = found else { return };
+    let mut relay = Relay::new(shared.clone(), broadcast, metrics);
     loop {
         let now = Instant::now();
         {
@@ -73,6 +76,10 @@ struct Relay {
     ended: bool,
     /// Whether nothing feeds the pipeline now.
     is_hopeless: bool,
+    /// The input that brings what cannot be carried.
+    refused: Option<usize>,
+    metrics: ProgramMetrics,
+    counted: Tally,
 }
 
 /// How far one window was taken in.
@@ -84,7 +91,7 @@ struct Cursor {
 }
 
 impl Relay {
-    fn new(shared: Weak<Shared>, broadcast: Arc<Broadcast>) -> Self {
+    fn new(shared: Weak<Shared>, broadcast: Arc<Broadcast>, metrics: ProgramMetrics) -> Self {
         let now = Instant::now();
         Self {
             shared,
@@ -106,6 +113,9 @@ impl Relay {
             swept: now,
             ended: false,
             is_hopeless: false,
+            refused: None,
+            metrics,
+            counted: Tally::default(),
         }
     }
 
@@ -125,6 +135,9 @@ impl Relay {
             let cursor = |one: &Arc<Rendition>| Cursor { window: one.window.clone(), next: None, parts: 0 };
             self.cursors = chosen.iter().map(cursor).collect();
             self.era = None;
+            if let Some(at) = self.refused {
+                self.refuse(at, None);
+            }
             self.keep_made();
         }
         self.step_90khz = if set.part_target.is_some() { 0 } else { ticks(set.target_duration()) };
@@ -150,9 +163,7 @@ impl Relay {
                     self.program.complete(at, &mut self.made); // a segment that came whole ends where its units do
                     self.keep_made();
                 }
-                if outcome.is_err() || self.broadcast.refusal().is_some() {
-                    self.broadcast.refuse(outcome.err());
-                }
+                self.refuse(at, outcome.err());
             }
         }
         let is_over = |cursor: &Cursor| cursor.window.snapshot().ended && cursor.is_through();
@@ -163,6 +174,20 @@ impl Relay {
             self.keep_made();
         }
         self.ended = ended;
+    }
+
+    /// What an input brought cannot be carried, or can be: its segments before could not.
+    fn refuse(&mut self, at: usize, fault: Option<Fault>) {
+        if fault.is_none() && self.refused != Some(at) {
+            return;
+        }
+        self.refused = fault.is_some().then_some(at);
+        if let Some(shared) = self.shared.upgrade() {
+            shared.hinder(
+                fault.as_ref().map(|fault| format!("no endless transport stream is served: {fault}")),
+            );
+        }
+        self.broadcast.refuse(fault);
     }
 
     /// Whether this discontinuity sequence of an input is taken in. Where it is the first of another run, that depends
@@ -232,9 +257,13 @@ impl Relay {
     }
 
     fn keep_made(&mut self) {
-        if self.anew_behind.take_if(|splices| *splices < self.program.tally().splices).is_some() {
+        let tally = self.program.tally();
+        if self.anew_behind.take_if(|splices| *splices < tally.splices).is_some() {
             self.pace.pause();
         }
+        self.metrics.splices.inc_by(tally.splices - self.counted.splices);
+        self.metrics.blind_starts.inc_by(tally.blind - self.counted.blind);
+        self.counted = tally;
         for chunk in self.made.drain(..) {
             self.edge_90khz = chunk.clock_90khz;
             self.waiting_bytes += chunk.bytes.len();
@@ -298,6 +327,14 @@ impl Relay {
     }
 }
 
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade().filter(|_| self.refused.is_some()) {
+            shared.hinder(None); // nobody wants it any more
+        }
+    }
+}
+
 impl Cursor {
     /// The next segment with something new in it, how many of its parts there are, and whether it is closed. The
     /// first one is so old that `history` lies between it and the edge.
@@ -345,35 +382,4 @@ impl Cursor {
         let last = snapshot.open.as_ref().or(snapshot.segments.last());
         last.is_none_or(|last| self.next.is_some_and(|next| next > last.sequence))
     }
-}
-
-/// The renditions that make the program: the variant of the highest bandwidth, and the audio of its group, that which
-/// plays by default first.
-pub(super) fn chosen(set: &RenditionSet) -> Vec<Arc<Rendition>> {
-    let bandwidth = |rendition: &&Arc<Rendition>| match rendition.spec.role {
-        Role::Variant { bandwidth_bps, .. } => Some(bandwidth_bps),
-        Role::Alternative { .. } => None,
-    };
-    let variants = set.renditions.iter().rev().filter(|one| bandwidth(one).is_some());
-    let Some(best) = variants.max_by_key(bandwidth) else { return Vec::new() };
-    let mut chosen = vec![best.clone()];
-    if let Role::Variant { audio: Some(own), .. } = &best.spec.role {
-        let is_ours = |rendition: &&Arc<Rendition>| match &rendition.spec.role {
-            Role::Alternative { media_type, group, .. } => media_type == "AUDIO" && group == own,
-            Role::Variant { .. } => false,
-        };
-        let mut audio: Vec<_> = set.renditions.iter().filter(is_ours).cloned().collect();
-        audio.sort_by_key(|rendition| attribute(rendition, "DEFAULT") != Some("YES"));
-        chosen.extend(audio);
-    }
-    chosen
-}
-
-fn language(rendition: &Rendition) -> Option<String> {
-    attribute(rendition, "LANGUAGE").map(str::to_owned)
-}
-
-fn attribute<'a>(rendition: &'a Rendition, name: &str) -> Option<&'a str> {
-    let Role::Alternative { attributes, .. } = &rendition.spec.role else { return None };
-    attributes.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
 }
