@@ -2,6 +2,7 @@
 
 mod admin;
 mod architecture;
+mod audience;
 mod certificates;
 mod documents;
 mod exec;

@@ -283,6 +283,20 @@ async fn fragmented_mp4_is_refused_with_its_reason() {
     assert!(reply.text().contains("cannot carry fragmented MP4"), "{}", reply.text());
     let view = sluice.api("/api/v1/pipelines/news/viewers").await.text();
     assert!(view.contains("cannot carry fragmented MP4"), "{view}");
+    let view = sluice.api("/api/v1/pipelines/news").await.json();
+    let reason = "no endless transport stream is served: not supported: a transport stream cannot carry fragmented MP4";
+    assert_eq!((&view["state"], &view["reason"]), (&"live".into(), &reason.into()), "{view}");
+    assert_eq!(sluice.log().matches("a sink cannot carry what comes").count(), 1, "{}", sluice.log());
+    let without = serving(&source).replace(
+        "    sink \"mpegts\" path=\"/live/news.ts\" behind=\"1s\"\n",
+        "    sink \"hls\" path=\"/live/news\"\n",
+    );
+    sluice.apply("news.kdl", &without).await;
+    let well = async || {
+        let view = sluice.api("/api/v1/pipelines/news").await.json();
+        (view["state"] == "live" && view["reason"] == "").then_some(())
+    };
+    eventually("the reason to be gone with the sink", SOON, well).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

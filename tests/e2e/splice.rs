@@ -45,6 +45,8 @@ async fn an_origin_that_dies_five_times_in_the_middle_of_a_picture_leaves_no_hal
     taken.extend(take(&mut viewer, Duration::from_secs(4)).await);
     viewing.takes(1, SOON).await;
     let segments = viewing.stop().await;
+    let splices = sluice.metrics().await.sum("sluice_program_splices_total", &[("pipeline", "news")]);
+    assert_eq!(splices, 5.0);
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(decode(&taken, directory.path()).await, "");
     let complaints = failover::decode(&segments, directory.path()).await;

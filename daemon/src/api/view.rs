@@ -12,7 +12,7 @@ pub(crate) struct PipelineView {
     pub(crate) name: String,
     /// starting, live, stalled, failed or stopped.
     pub(crate) state: String,
-    /// Why; empty while live.
+    /// Why. While live empty, or what a sink cannot do with what comes.
     pub(crate) reason: String,
     /// Since when.
     pub(crate) since: Timestamp,

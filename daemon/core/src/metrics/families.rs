@@ -31,6 +31,8 @@ pub(super) struct SinkFamilies {
     pub(super) skips: IntCounterVec,
     pub(super) waiting: IntGaugeVec,
     pub(super) renderings: IntCounterVec,
+    pub(super) splices: IntCounterVec,
+    pub(super) blind_starts: IntCounterVec,
 }
 
 pub(super) struct RecordFamilies {
@@ -121,7 +123,7 @@ impl WindowFamilies {
         Ok(Self {
             playlist_age: to.seconds(
                 "playlist_age_seconds",
-                "Time since the origin's playlist last brought a new segment.",
+                "Time since the playlist of an HLS origin last brought a new segment.",
                 labels,
             )?,
             segments: to.counter("segments_total", "Segments appended to the window.", labels)?,
@@ -155,6 +157,16 @@ impl SinkFamilies {
                 "Media playlists that were rendered.",
                 labels,
             )?,
+            splices: to.counter(
+                "program_splices_total",
+                "Splices of the endless transport stream.",
+                &["pipeline"],
+            )?,
+            blind_starts: to.counter(
+                "program_blind_starts_total",
+                "Splices that no random access point came for in time.",
+                &["pipeline"],
+            )?,
         })
     }
 }
@@ -162,7 +174,7 @@ impl SinkFamilies {
 impl RecordFamilies {
     pub(super) fn new(to: &Registering<'_>) -> Result<Self, Error> {
         let labels = &["pipeline", "sink"];
-        let lost = "Playing time that went by while nothing could be written.";
+        let lost = "Playing time that left the window before it was written.";
         let lost_seconds = CounterVec::new(Opts::new("sluice_record_lost_seconds_total", lost), labels)?;
         to.0.register(Box::new(lost_seconds.clone()))?;
         Ok(Self {

@@ -80,6 +80,8 @@ impl Metrics {
             &sink.skips,
             &record.bytes,
             &sink.renderings,
+            &sink.splices,
+            &sink.blind_starts,
             &stage.retries,
             &stage.rate_limited,
             &stage.concurrency_limited,
@@ -170,13 +172,32 @@ impl PipelineMetrics {
     pub fn rendition(&self, rendition: &str) -> RenditionMetrics {
         let labels = &[&*self.name, rendition];
         RenditionMetrics {
-            playlist_age: self.families.window.playlist_age.with_label_values(labels),
             segments: self.families.window.segments.with_label_values(labels),
             gaps: self.families.window.gaps.with_label_values(labels),
             discontinuities: self.families.window.discontinuities.with_label_values(labels),
             buffer_bytes: self.families.window.bytes.with_label_values(labels),
             buffer_segments: self.families.window.held.with_label_values(labels),
             buffer_duration: self.families.window.duration.with_label_values(labels),
+        }
+    }
+
+    /// How long ago the playlist of a rendition's origin moved. Only who has one makes the series.
+    pub fn playlist_age(&self, rendition: &str) -> prometheus::Gauge {
+        self.families.window.playlist_age.with_label_values(&[&*self.name, rendition])
+    }
+
+    /// Removes that series: what comes now has no playlist, or another one.
+    pub fn forget_playlist_age(&self, rendition: &str) {
+        // it is an error to remove what is not there
+        self.families.window.playlist_age.remove_label_values(&[&*self.name, rendition]).ok();
+    }
+
+    /// The counters of the program that the sinks of endless transport streams share.
+    pub fn program(&self) -> ProgramMetrics {
+        let labels = &[&*self.name];
+        ProgramMetrics {
+            splices: self.families.sink.splices.with_label_values(labels),
+            blind_starts: self.families.sink.blind_starts.with_label_values(labels),
         }
     }
 
@@ -244,8 +265,6 @@ impl SourceMetrics {
 /// What a rendition's window counts.
 #[derive(Clone)]
 pub struct RenditionMetrics {
-    /// Seconds since the origin's playlist moved.
-    pub playlist_age: prometheus::Gauge,
     /// Segments appended.
     pub segments: IntCounter,
     /// Missing ones among them.
@@ -275,6 +294,15 @@ pub struct SinkMetrics {
     pub renderings: IntCounter,
 }
 
+/// What the program of a pipeline counts.
+#[derive(Clone)]
+pub struct ProgramMetrics {
+    /// Splices.
+    pub splices: IntCounter,
+    /// Those without a random access point.
+    pub blind_starts: IntCounter,
+}
+
 /// What a sink that records counts.
 #[derive(Clone)]
 pub struct RecordMetrics {
@@ -284,7 +312,7 @@ pub struct RecordMetrics {
     pub files: IntGauge,
     /// 1 while nothing can be written.
     pub paused: IntGauge,
-    /// Playing time that was not written.
+    /// Playing time that left the window before it was written.
     pub lost_seconds: prometheus::Counter,
 }
 

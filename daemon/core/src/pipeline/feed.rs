@@ -194,6 +194,8 @@ impl Run {
         Ok(*self.base.get_or_init(|| {
             self.shared.note_gap();
             self.shared.publish(set);
+            let names = set.renditions.iter().map(|rendition| &rendition.spec.name);
+            names.for_each(|name| self.shared.metrics.forget_playlist_age(name));
             let resumed = self.resumed.load(Ordering::Relaxed);
             if !resumed {
                 set.level();

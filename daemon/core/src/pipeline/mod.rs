@@ -5,6 +5,7 @@ mod failover;
 mod feed;
 mod fleet;
 mod following;
+mod hindrance;
 mod intake;
 mod opening;
 pub mod program;

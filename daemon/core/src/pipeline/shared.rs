@@ -71,6 +71,7 @@ pub struct Shared {
     has_alternatives: AtomicBool,
     viewers: ArcSwap<BTreeMap<Arc<str>, Arc<Viewers>>>,
     broadcast: super::program::Place,
+    pub(super) hindrance: ArcSwapOption<String>,
 }
 
 impl Shared {
@@ -102,6 +103,7 @@ impl Shared {
             has_alternatives: AtomicBool::new(false),
             viewers: ArcSwap::default(),
             broadcast: super::program::Place::default(),
+            hindrance: ArcSwapOption::empty(),
         }
     }
 

@@ -40,7 +40,7 @@ impl State {
 pub struct Status {
     /// The state.
     pub state: State,
-    /// Why, in words for an operator; empty while live.
+    /// Why, in words for an operator. While live empty, or what a sink cannot do with what comes.
     pub reason: String,
     /// Since when.
     pub since: Timestamp,

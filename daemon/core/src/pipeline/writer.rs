@@ -129,11 +129,14 @@ impl Writer {
         container_in(self.place()?)
     }
 
-    /// Sets how old the origin's playlist is: the time since it last brought a segment.
+    /// Sets how old the origin's playlist is: the time since it last brought a segment. Counts for nothing while this
+    /// run does not feed the pipeline.
     pub fn playlist_age(&self, age: Duration) {
         let Outlet::Window(at) = self.outlet else { return };
-        let rendition = &self.set.renditions[at].spec.name;
-        self.run.shared.metrics.rendition(rendition).playlist_age.set(age.as_secs_f64());
+        if self.run.in_charge().is_ok() {
+            let rendition = &self.set.renditions[at].spec.name;
+            self.run.shared.metrics.playlist_age(rendition).set(age.as_secs_f64());
+        }
     }
 
     /// The target duration that is published.
@@ -217,7 +220,7 @@ impl Writer {
             .set((Timestamp::now().as_duration().as_secs_f64() - age.as_secs_f64()).max(0.0));
         self.run.shared.media_came(came);
         if self.is_news(age) {
-            self.run.shared.set_state(State::Live, "");
+            self.run.shared.live();
         }
     }
 
@@ -237,4 +240,45 @@ impl Writer {
 
 fn container_in(window: &Window) -> Option<Container> {
     Some(window.snapshot().segments.last()?.media.container.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Kept, setup};
+    use super::super::{Bounds, Feed, Opening, RenditionSpec, Role, Shared};
+    use super::*;
+
+    fn writer(shared: &Arc<Shared>, run: u64) -> Writer {
+        let feed = Feed::new(shared.clone(), shared.metrics.source("source 1"), run);
+        let specs = [RenditionSpec { name: "main".into(), role: Role::only() }];
+        let target = Duration::from_secs(2);
+        let opening = Opening { specs: &specs, target, independent_segments: true, part_target: None };
+        feed.open(&opening).remove(0)
+    }
+
+    fn media() -> Media {
+        let duration = Duration::from_secs(2);
+        let parts = vec![Part { duration, independent: true, bytes: vec![0x47; 188].into() }];
+        let container = Container::TransportStream;
+        Media { duration, era: 0, gap: false, program_date_time: None, container, origin: None, parts }
+    }
+
+    #[tokio::test]
+    async fn the_age_of_a_playlist_goes_with_the_run_that_has_one() {
+        let registry = prometheus::Registry::new();
+        let metrics = Arc::new(crate::metrics::Metrics::new(registry.clone()).unwrap());
+        let mut setup = setup(&Arc::new(Kept::default()));
+        setup.metrics = metrics.pipeline("news");
+        let shared = Arc::new(Shared::new(setup, Bounds { segments: 10, bytes: 1 << 20 }));
+        let ages =
+            || registry.gather().iter().filter(|one| one.name() == "sluice_playlist_age_seconds").count();
+        let with_playlist = writer(&shared, 1);
+        with_playlist.append(media()).unwrap();
+        assert_eq!(ages(), 0, "none before there is one");
+        with_playlist.playlist_age(Duration::from_secs(3));
+        assert_eq!(ages(), 1);
+        writer(&shared, 2).append(media()).unwrap();
+        with_playlist.playlist_age(Duration::from_secs(4));
+        assert_eq!(ages(), 0, "the run without a playlist has none");
+    }
 }

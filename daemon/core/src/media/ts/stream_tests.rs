@@ -1,10 +1,9 @@
 //! Streams that are not plain: several programs, changes in mid-stream, odd frames.
 
-use libmpegts::psi::{PatBuilder, PatConfig, PatProgram, PmtBuilder, PmtConfig, PsiPacketizer};
 use libmpegts::ts::{NULL_PACKET, PACKET_SIZE, TsPacketMut, TsPacketRef};
 use proptest::prelude::*;
 
-use super::super::testing::{AUDIO, Reading, Shape, VIDEO, is_continuous};
+use super::super::testing::{AUDIO, Reading, Shape, VIDEO, is_continuous, map_without_streams, multiplexed};
 use super::*;
 
 const TARGET: Duration = Duration::from_secs(2);
@@ -61,42 +60,6 @@ fn joined(wholes: &[Whole]) -> Vec<u8> {
 
 fn pids(bytes: &[u8]) -> std::collections::BTreeSet<u16> {
     bytes.as_chunks().0.iter().map(|packet| TsPacketRef::from(packet).pid()).collect()
-}
-
-/// Two streams as programs of one, packet by packet.
-fn multiplexed(a: &[u8], b: &[u8], programs: &[(u16, u16)]) -> Vec<u8> {
-    let programs = programs.iter().map(|&(program_number, pid)| PatProgram { program_number, pid }).collect();
-    let mut pat = PsiPacketizer::new(0);
-    pat.set_sections(PatBuilder::build(PatConfig { transport_stream_id: 9, version: 3, programs }));
-    let mut output = Vec::new();
-    for (a, b) in a.as_chunks::<PACKET_SIZE>().0.iter().zip(b.as_chunks::<PACKET_SIZE>().0) {
-        for packet in [a, b] {
-            if TsPacketRef::from(packet).pid() == 0 {
-                pat.reset();
-                let mut own = [0; PACKET_SIZE];
-                assert!(pat.next(&mut own));
-                output.extend_from_slice(&own);
-            } else {
-                output.extend_from_slice(packet);
-            }
-        }
-    }
-    output
-}
-
-/// So many bytes of a PMT that lists nothing.
-fn map_without_streams(program_number: u16, bytes: usize) -> Vec<u8> {
-    let (program_descriptors, streams) = (Vec::new(), Vec::new());
-    let config = PmtConfig { program_number, pcr_pid: 0x1fff, version: 0, program_descriptors, streams };
-    let mut pmt = PsiPacketizer::new(0x1000 | program_number);
-    pmt.set_sections(PmtBuilder::build(config));
-    let packets = std::iter::repeat_with(|| {
-        let mut packet = [0; PACKET_SIZE];
-        pmt.reset();
-        assert!(pmt.next(&mut packet));
-        packet
-    });
-    packets.take(bytes / PACKET_SIZE).flatten().collect()
 }
 
 #[test]

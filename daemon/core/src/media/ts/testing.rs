@@ -6,7 +6,7 @@ use libmpegts::pes::{
     EsFrame, PesHeader, PesPacketizer, PtsDts, STREAM_ID_AUDIO, STREAM_ID_VIDEO, Timestamp,
 };
 use libmpegts::psi::{PatBuilder, PatConfig, PatProgram, PmtBuilder, PmtConfig, PmtStream, PsiPacketizer};
-use libmpegts::ts::{PACKET_SIZE, SYNC_BYTE};
+use libmpegts::ts::{PACKET_SIZE, SYNC_BYTE, TsPacketRef};
 use mpeg2ts_reader::demultiplex::{
     Demultiplex, DemuxContext, FilterChangeset, FilterRequest, NullPacketFilter, PatPacketFilter,
     PmtPacketFilter,
@@ -151,6 +151,42 @@ fn append(output: &mut Vec<u8>, mut next: impl FnMut(&mut [u8; PACKET_SIZE]) -> 
     while next(&mut packet) {
         output.extend_from_slice(&packet);
     }
+}
+
+/// Two streams as programs of one, packet by packet.
+pub(crate) fn multiplexed(a: &[u8], b: &[u8], programs: &[(u16, u16)]) -> Vec<u8> {
+    let programs = programs.iter().map(|&(program_number, pid)| PatProgram { program_number, pid }).collect();
+    let mut pat = PsiPacketizer::new(0);
+    pat.set_sections(PatBuilder::build(PatConfig { transport_stream_id: 9, version: 3, programs }));
+    let mut output = Vec::new();
+    for (a, b) in a.as_chunks::<PACKET_SIZE>().0.iter().zip(b.as_chunks::<PACKET_SIZE>().0) {
+        for packet in [a, b] {
+            if TsPacketRef::from(packet).pid() == 0 {
+                pat.reset();
+                let mut own = [0; PACKET_SIZE];
+                assert!(pat.next(&mut own));
+                output.extend_from_slice(&own);
+            } else {
+                output.extend_from_slice(packet);
+            }
+        }
+    }
+    output
+}
+
+/// So many bytes of a PMT that lists nothing.
+pub(crate) fn map_without_streams(program_number: u16, bytes: usize) -> Vec<u8> {
+    let (program_descriptors, streams) = (Vec::new(), Vec::new());
+    let config = PmtConfig { program_number, pcr_pid: 0x1fff, version: 0, program_descriptors, streams };
+    let mut pmt = PsiPacketizer::new(0x1000 | program_number);
+    pmt.set_sections(PmtBuilder::build(config));
+    let packets = std::iter::repeat_with(|| {
+        let mut packet = [0; PACKET_SIZE];
+        pmt.reset();
+        assert!(pmt.next(&mut packet));
+        packet
+    });
+    packets.take(bytes / PACKET_SIZE).flatten().collect()
 }
 
 /// What `mpeg2ts-reader` finds in a stream.

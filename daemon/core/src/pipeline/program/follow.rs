@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::choosing::{chosen, language};
 use super::crossing::{Crossing, Sides};
 use super::pace::Pace;
 use super::{Broadcast, ticks};
 use crate::fault::Fault;
-use crate::media::ts::program::{Chunk, Program};
-use crate::media::{Part, Role, Segment};
-use crate::pipeline::{Rendition, RenditionSet, Shared, Window};
+use crate::media::ts::program::{Chunk, Program, Tally};
+use crate::media::{Part, Segment};
+use crate::metrics::ProgramMetrics;
+use crate::pipeline::{Rendition, RenditionSet, Shared, State, Window};
 
 /// So long nothing may come before readers are told.
 const IDLE: Duration = Duration::from_millis(500);
@@ -29,13 +31,15 @@ const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// Follows a pipeline until it is gone.
 pub(super) async fn follow(shared: Weak<Shared>, broadcast: Arc<Broadcast>) {
-    let Some(mut arrivals) = shared.upgrade().map(|shared| shared.arrivals()) else { return };
-    let mut relay = Relay::new(shared.clone(), broadcast);
+    let found = shared.upgrade().map(|shared| (shared.arrivals(), shared.metrics.program()));
+    let Some((mut arrivals, metrics)) = found else { return };
+    let mut relay = Relay::new(shared.clone(), broadcast, metrics);
     loop {
         let now = Instant::now();
         {
             let Some(shared) = shared.upgrade() else { return };
             relay.choose(&shared);
+            relay.is_hopeless = matches!(shared.status().borrow().state, State::Failed | State::Stopped);
         }
         relay.take_in().await;
         let wake = relay.release(now);
@@ -70,6 +74,12 @@ struct Relay {
     published: Instant,
     swept: Instant,
     ended: bool,
+    /// Whether nothing feeds the pipeline now.
+    is_hopeless: bool,
+    /// The input that brings what cannot be carried.
+    refused: Option<usize>,
+    metrics: ProgramMetrics,
+    counted: Tally,
 }
 
 /// How far one window was taken in.
@@ -81,7 +91,7 @@ struct Cursor {
 }
 
 impl Relay {
-    fn new(shared: Weak<Shared>, broadcast: Arc<Broadcast>) -> Self {
+    fn new(shared: Weak<Shared>, broadcast: Arc<Broadcast>, metrics: ProgramMetrics) -> Self {
         let now = Instant::now();
         Self {
             shared,
@@ -102,6 +112,10 @@ impl Relay {
             published: now,
             swept: now,
             ended: false,
+            is_hopeless: false,
+            refused: None,
+            metrics,
+            counted: Tally::default(),
         }
     }
 
@@ -121,6 +135,9 @@ impl Relay {
             let cursor = |one: &Arc<Rendition>| Cursor { window: one.window.clone(), next: None, parts: 0 };
             self.cursors = chosen.iter().map(cursor).collect();
             self.era = None;
+            if let Some(at) = self.refused {
+                self.refuse(at, None);
+            }
             self.keep_made();
         }
         self.step_90khz = if set.part_target.is_some() { 0 } else { ticks(set.target_duration()) };
@@ -146,9 +163,7 @@ impl Relay {
                     self.program.complete(at, &mut self.made); // a segment that came whole ends where its units do
                     self.keep_made();
                 }
-                if outcome.is_err() || self.broadcast.refusal().is_some() {
-                    self.broadcast.refuse(outcome.err());
-                }
+                self.refuse(at, outcome.err());
             }
         }
         let is_over = |cursor: &Cursor| cursor.window.snapshot().ended && cursor.is_through();
@@ -159,6 +174,20 @@ impl Relay {
             self.keep_made();
         }
         self.ended = ended;
+    }
+
+    /// What an input brought cannot be carried, or can be: its segments before could not.
+    fn refuse(&mut self, at: usize, fault: Option<Fault>) {
+        if fault.is_none() && self.refused != Some(at) {
+            return;
+        }
+        self.refused = fault.is_some().then_some(at);
+        if let Some(shared) = self.shared.upgrade() {
+            shared.hinder(
+                fault.as_ref().map(|fault| format!("no endless transport stream is served: {fault}")),
+            );
+        }
+        self.broadcast.refuse(fault);
     }
 
     /// Whether this discontinuity sequence of an input is taken in. Where it is the first of another run, that depends
@@ -228,9 +257,13 @@ impl Relay {
     }
 
     fn keep_made(&mut self) {
-        if self.anew_behind.take_if(|splices| *splices < self.program.tally().splices).is_some() {
+        let tally = self.program.tally();
+        if self.anew_behind.take_if(|splices| *splices < tally.splices).is_some() {
             self.pace.pause();
         }
+        self.metrics.splices.inc_by(tally.splices - self.counted.splices);
+        self.metrics.blind_starts.inc_by(tally.blind - self.counted.blind);
+        self.counted = tally;
         for chunk in self.made.drain(..) {
             self.edge_90khz = chunk.clock_90khz;
             self.waiting_bytes += chunk.bytes.len();
@@ -263,7 +296,7 @@ impl Relay {
             self.pause(due);
         }
         if now.duration_since(self.published) >= IDLE {
-            self.broadcast.ring.idle();
+            self.idle();
             self.published = now;
         }
         if now.duration_since(self.swept) >= SWEEP {
@@ -275,6 +308,13 @@ impl Relay {
         if self.crossing.is_some() { next.min(now + CROSSING) } else { next }
     }
 
+    /// Nothing came for a while. Viewers who wait for a first picture that will not come soon are let go: who comes again is
+    /// told so.
+    fn idle(&self) {
+        let ring = &self.broadcast.ring;
+        if self.is_hopeless && ring.next() == 0 { ring.close() } else { ring.idle() }
+    }
+
     /// Nothing waits. Behind the end of a stream its viewers are let go; else the clock stands still once what
     /// follows is late.
     fn pause(&mut self, due_90khz: i64) {
@@ -283,6 +323,14 @@ impl Relay {
             self.pace.pause();
         } else if due_90khz > self.edge_90khz + ticks(Duration::from_millis(250)) {
             self.pace.pause();
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade().filter(|_| self.refused.is_some()) {
+            shared.hinder(None); // nobody wants it any more
         }
     }
 }
@@ -334,35 +382,4 @@ impl Cursor {
         let last = snapshot.open.as_ref().or(snapshot.segments.last());
         last.is_none_or(|last| self.next.is_some_and(|next| next > last.sequence))
     }
-}
-
-/// The renditions that make the program: the variant of the highest bandwidth, and the audio of its group, that which
-/// plays by default first.
-pub(super) fn chosen(set: &RenditionSet) -> Vec<Arc<Rendition>> {
-    let bandwidth = |rendition: &&Arc<Rendition>| match rendition.spec.role {
-        Role::Variant { bandwidth_bps, .. } => Some(bandwidth_bps),
-        Role::Alternative { .. } => None,
-    };
-    let variants = set.renditions.iter().rev().filter(|one| bandwidth(one).is_some());
-    let Some(best) = variants.max_by_key(bandwidth) else { return Vec::new() };
-    let mut chosen = vec![best.clone()];
-    if let Role::Variant { audio: Some(own), .. } = &best.spec.role {
-        let is_ours = |rendition: &&Arc<Rendition>| match &rendition.spec.role {
-            Role::Alternative { media_type, group, .. } => media_type == "AUDIO" && group == own,
-            Role::Variant { .. } => false,
-        };
-        let mut audio: Vec<_> = set.renditions.iter().filter(is_ours).cloned().collect();
-        audio.sort_by_key(|rendition| attribute(rendition, "DEFAULT") != Some("YES"));
-        chosen.extend(audio);
-    }
-    chosen
-}
-
-fn language(rendition: &Rendition) -> Option<String> {
-    attribute(rendition, "LANGUAGE").map(str::to_owned)
-}
-
-fn attribute<'a>(rendition: &'a Rendition, name: &str) -> Option<&'a str> {
-    let Role::Alternative { attributes, .. } = &rendition.spec.role else { return None };
-    attributes.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
 }

@@ -5,6 +5,7 @@
 
 mod audience;
 mod broadcast;
+mod choosing;
 mod crossing;
 mod follow;
 mod pace;

@@ -1,4 +1,4 @@
-//! What a transport stream says that it carries: its PAT and the PMT of its first program.
+//! What a transport stream says that it carries: its PAT and the PMT of its first program with video or audio.
 
 use libmpegts::psi::{PAT_PID, PatSectionRef, PmtSectionRef, PmtStreamRef, Psi};
 use libmpegts::ts::TsPacketRef;
@@ -38,12 +38,15 @@ impl Catalog {
 pub(super) struct Tables {
     pat: Box<Psi>,
     pmt: Option<(u16, Box<Psi>)>,
+    /// The PIDs of the PMTs, as the PAT lists them, and of those that announced neither video nor audio.
+    listed: Vec<u16>,
+    passed: Vec<u16>,
     catalog: Option<Catalog>,
 }
 
 impl Tables {
     pub(super) fn new() -> Self {
-        Self { pat: Box::default(), pmt: None, catalog: None }
+        Self { pat: Box::default(), pmt: None, listed: Vec::new(), passed: Vec::new(), catalog: None }
     }
 
     /// What was announced last.
@@ -60,27 +63,44 @@ impl Tables {
     pub(super) fn read(&mut self, packet: &TsPacketRef<'_>, language: Option<&[u8; 3]>) -> Option<Catalog> {
         if packet.pid() == PAT_PID {
             self.pat.assemble(packet);
-            let pid = self.pat.sections().iter().find_map(program_map_pid)?;
-            if self.pmt.as_ref().is_none_or(|(own, _)| *own != pid) {
-                self.pmt = Some((pid, Box::default()));
+            if let Some(listed) = self.pat.sections().iter().find_map(program_map_pids) {
+                self.listed = listed;
+                self.choose();
             }
             return None;
         }
         let (_, pmt) = self.pmt.as_mut().filter(|(pid, _)| *pid == packet.pid())?;
         pmt.assemble(packet);
         let found = pmt.sections().iter().find_map(|section| catalog(section, language))?;
+        if self.listed.len() > 1 && found.streams.iter().all(|stream| stream.kind == Kind::Other) {
+            self.passed.push(packet.pid());
+            self.choose();
+            return None;
+        }
         if self.catalog.as_ref() == Some(&found) {
             return None;
         }
         self.catalog = Some(found.clone());
         Some(found)
     }
+
+    /// Reads the PMT of the first program that was not passed over.
+    fn choose(&mut self) {
+        let first = self.listed.iter().find(|pid| !self.passed.contains(pid)).copied();
+        if let Some(pid) = first
+            && self.pmt.as_ref().is_none_or(|(own, _)| *own != pid)
+        {
+            self.pmt = Some((pid, Box::default()));
+        }
+    }
 }
 
-fn program_map_pid(section: &[u8]) -> Option<u16> {
+/// The PIDs of the PMTs; none where there is no program.
+fn program_map_pids(section: &[u8]) -> Option<Vec<u16>> {
     let pat = PatSectionRef::try_from(section).ok()?;
-    let mut programs = pat.programs().map_while(Result::ok);
-    programs.find(|program| program.program_number() != 0).map(|program| program.pid())
+    let programs = pat.programs().map_while(Result::ok).filter(|program| program.program_number() != 0);
+    let pids: Vec<u16> = programs.map(|program| program.pid()).collect();
+    (!pids.is_empty()).then_some(pids)
 }
 
 fn catalog(section: &[u8], language: Option<&[u8; 3]>) -> Option<Catalog> {
