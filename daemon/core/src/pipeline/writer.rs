@@ -1,7 +1,7 @@
 //! Where the segments of one rendition go: into its window, numbered, behind the run that was before.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,6 +23,8 @@ pub struct Writer {
     /// Whether the run's media time is counted by this one.
     pub(super) leads: bool,
     pub(super) outlet: Outlet,
+    /// Whether a segment was opened in the window: before, there is nothing that could grow.
+    pub(super) has_opened: AtomicBool,
 }
 
 /// Where what a writer takes goes.
@@ -69,6 +71,7 @@ impl Writer {
         let Some(window) = self.window()? else { return Ok(()) };
         let discontinuity = self.admit(window, &media)?;
         let numbers = window.open(media, discontinuity);
+        self.has_opened.store(true, Ordering::Relaxed);
         self.numbered(numbers);
         Ok(())
     }
@@ -79,7 +82,7 @@ impl Writer {
     /// `Stopped` when a newer run is live.
     pub fn grow(&self, part: Part) -> Result<(), Fault> {
         let (bytes, duration, era) = (part.bytes.len() as u64, part.duration, self.run.observed.borrow().era);
-        let Some(window) = self.window()? else {
+        let Some(window) = self.opened()? else {
             self.passed(duration, era);
             return Ok(());
         };
@@ -96,7 +99,7 @@ impl Writer {
     /// `Stopped` when a newer run is live.
     pub fn grow_last(&self, part: Part) -> Result<(), Fault> {
         let (bytes, duration, era) = (part.bytes.len() as u64, part.duration, self.run.observed.borrow().era);
-        let Some(window) = self.window()? else {
+        let Some(window) = self.opened()? else {
             self.passed(duration, era);
             return Ok(());
         };
@@ -112,7 +115,7 @@ impl Writer {
     /// # Errors
     /// `Stopped` when a newer run is live.
     pub fn close(&self) -> Result<(), Fault> {
-        let Some(window) = self.window()? else { return Ok(()) };
+        let Some(window) = self.opened()? else { return Ok(()) };
         self.run.in_charge()?;
         window.close();
         self.run.observe_quietly(|seen| seen.eased());
@@ -153,8 +156,14 @@ impl Writer {
     fn window(&self) -> Result<Option<&Window>, Fault> {
         match &self.outlet {
             Outlet::Refused(why) => Err(Fault::unsupported(why.clone())),
+            Outlet::Window(_) if self.run.is_on_trial() => Ok(None),
             Outlet::Window(_) | Outlet::Nowhere => Ok(self.place()),
         }
+    }
+
+    /// The same, where it holds a segment of this run: a run whose trial ends in the middle of one begins with the next.
+    fn opened(&self) -> Result<Option<&Window>, Fault> {
+        Ok(self.window()?.filter(|_| self.has_opened.load(Ordering::Relaxed)))
     }
 
     fn place(&self) -> Option<&Window> {
@@ -176,7 +185,7 @@ impl Writer {
 
     /// Takes over if this run is the newest; gives the discontinuity sequence for `media`.
     fn admit(&self, window: &Window, media: &Media) -> Result<u64, Fault> {
-        let maps = self.run.purpose == Purpose::Serve(Fit::Map);
+        let maps = matches!(self.run.purpose, Purpose::Serve(Fit::Map) | Purpose::Try(Fit::Map));
         let changes = container_in(window).is_some_and(|container| !container.fits(&media.container));
         if maps && changes {
             let why = format!("it brings {}, which is not what is served", media.container.words());
