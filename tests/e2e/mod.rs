@@ -1,5 +1,6 @@
 //! What the daemon must do on real input, one file for each concern.
 
+mod across;
 mod admin;
 mod architecture;
 mod audience;
@@ -13,6 +14,7 @@ mod guard;
 mod ladder;
 mod layers;
 mod low_latency;
+mod mapping;
 mod mpegts;
 mod objects;
 mod outages;
