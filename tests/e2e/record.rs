@@ -1,5 +1,6 @@
 //! Recording: files that play, whatever happens to the daemon or to the disk.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -273,6 +274,44 @@ async fn a_full_disk_pauses_the_recording_and_no_viewer_notices() {
     assert!(sluice.terminate().await.0.success());
     listed(&directory(&setup), "index.m3u8", "Z.ts");
     drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_blocks_pauses_the_recording_and_no_viewer_notices() {
+    let origin = Origin::start().await;
+    let live = Live::with_size("a", 20_000).window(20).filled(6);
+    origin.mount("/news", &live);
+    let _ticking = live.ticking(Duration::from_secs(1));
+    let setup = setup();
+    let dir = directory(&setup);
+    std::fs::create_dir_all(&dir).unwrap();
+    // the playlist is written into it when the first file is finished: nothing goes on until someone reads
+    let pipe = dir.join("index.m3u8.new");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let text = recording(&origin.url("/news/index.m3u8"), "roll=\"2s\"");
+    let sluice = setup.file("news.kdl", &text).start().await;
+    serves(&sluice, "/live/news/index.m3u8").await;
+    let mut viewing = Viewer::new(sluice.viewers, "/live/news/index.m3u8").watch();
+
+    sluice.wait_for_metric("sluice_record_paused", &[], 1.0, 2 * SOON).await;
+    viewing.takes(5, SOON).await;
+    let view = sluice.api("/api/v1/pipelines/news").await.json();
+    assert_eq!((&view["state"], &view["pushing"][0]["state"]), (&"live".into(), &"paused".into()), "{view}");
+    assert_eq!(view["pushing"][0]["reason"], "nothing could be written for 5 s, and it still goes on");
+    assert_eq!(sluice.log().matches("recording paused").count(), 1, "{}", sluice.log());
+
+    // whoever waits for a reader is let go, and what was a pipe is a file from now on
+    let reader =
+        std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(&pipe).unwrap();
+    std::fs::remove_file(&pipe).unwrap();
+    let goes_on = async || (sluice.metrics().await.sum("sluice_record_paused", &[]) == 0.0).then_some(());
+    eventually("the recording goes on", 2 * SOON, goes_on).await;
+    drop(reader);
+    viewing.takes(3, SOON).await;
+    viewing.stop().await.assert_whole();
+    let setup = sluice.setup().clone();
+    assert!(sluice.terminate().await.0.success());
+    listed(&directory(&setup), "index.m3u8", "Z.ts");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! One write, and what becomes of a recording that cannot be written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::pipeline::PushState;
@@ -10,11 +11,27 @@ use super::super::shelf::Write;
 use super::super::writer::Command;
 use super::{FIRST_PAUSE, LONGEST_PAUSE, ROOM_AGAIN, Run};
 
+/// A write that takes longer is told as a pause.
+const SLOW: Duration = Duration::from_secs(5);
+
 impl Run {
     /// Has it written inside the layers. Gives whether it was; else it has waited.
     pub(super) async fn write(&mut self, write: Arc<Write>) -> bool {
         let bytes = write.chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        let Err(fault) = self.context.carry_out(self.work(write)).await else {
+        let context = self.context.clone();
+        let carried = context.carry_out(self.work(write));
+        tokio::pin!(carried);
+        let result = match tokio::time::timeout(SLOW, &mut carried).await {
+            Ok(result) => result,
+            Err(_) => {
+                self.say_paused(format!(
+                    "nothing could be written for {} s, and it still goes on",
+                    SLOW.as_secs()
+                ));
+                carried.await
+            }
+        };
+        let Err(fault) = result else {
             self.resumed();
             return true;
         };
