@@ -3,6 +3,7 @@
 mod admin;
 mod architecture;
 mod certificates;
+mod clients;
 mod documents;
 mod exec;
 mod failover;
