@@ -1,7 +1,7 @@
 # Each target is a few plain commands; run them by hand as well.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench fmt lint deny packages
+.PHONY: help run test soak bench fuzz fmt lint deny packages
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
@@ -20,6 +20,10 @@ soak: packages ## relay and play for ten minutes a test; SLUICE_SECONDS=N for an
 
 bench: packages ## measure beside the peers; SLUICE_ROUNDS=N for other than seven rounds
 	cargo bench --package sluice-daemon --bench peers
+
+fuzz: packages ## feed the parsers what nobody sends; SLUICE_SECONDS=N for other than a minute a target
+	scripts/install-tools fuzz
+	scripts/fuzz
 
 fmt: ## format the sources
 	cargo fmt --all

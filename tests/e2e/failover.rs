@@ -10,7 +10,7 @@ use sluice_harness::{Encoder, Ladder, Nginx, Protection, Sluice, Taken, Viewer, 
 use super::{SOON, serves, setup};
 
 /// How long a source that brings three quarters of its time may take to be found slow.
-const SLOW: Duration = Duration::from_secs(60);
+pub(super) const SLOW: Duration = Duration::from_secs(60);
 
 /// Two live streams of one origin behind one pipeline: `a` first, then `b`.
 struct Chain {
@@ -264,7 +264,7 @@ pub(super) async fn decode(taken: &Taken, directory: &std::path::Path) -> String
 }
 
 /// A stream of 50 pictures a second with PIDs of its own, whose clock wraps 4 s after its start.
-async fn slate(directory: &std::path::Path) -> std::path::PathBuf {
+pub(super) async fn slate(directory: &std::path::Path) -> std::path::PathBuf {
     let path = directory.join("slate.ts");
     let mut command = tokio::process::Command::new(sluice_harness::program("ffmpeg", "ffmpeg"));
     command.args(["-v", "error", "-f", "lavfi", "-i", "smptebars=size=640x360:rate=50"]);

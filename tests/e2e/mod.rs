@@ -1,7 +1,9 @@
 //! What the daemon must do on real input, one file for each concern.
 
+mod across;
 mod admin;
 mod architecture;
+mod audience;
 mod certificates;
 mod clients;
 mod documents;
@@ -13,6 +15,7 @@ mod guard;
 mod ladder;
 mod layers;
 mod low_latency;
+mod mapping;
 mod mpegts;
 mod objects;
 mod outages;

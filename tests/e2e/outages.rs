@@ -17,19 +17,19 @@ use tokio::time::Instant;
 use super::failover::{DECODING, decode, fed_by, switches};
 use super::{SOON, serves, setup};
 
-const BYTES_PER_SECOND: u32 = 100_000;
+pub(super) const BYTES_PER_SECOND: u32 = 100_000;
 /// How long a fault may stay unseen on a machine that does much else; it is 2 s by the rules.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
 
 /// What an encoder is told.
-struct Shape {
+pub(super) struct Shape {
     video: &'static str,
     encoding: &'static str,
     mux: &'static str,
 }
 
 /// 25 pictures a second, some hours into its clock.
-const FIRST: Shape = Shape {
+pub(super) const FIRST: Shape = Shape {
     video: "testsrc2=size=320x180:rate=25",
     encoding: "-profile:v baseline -g 25 -bf 0 -ar 48000",
     mux: "-output_ts_offset 12345.6",
@@ -43,7 +43,7 @@ const SECOND: Shape = Shape {
 };
 
 /// Forty seconds at a constant rate.
-async fn encoded(shape: &Shape, directory: &Path) -> Vec<u8> {
+pub(super) async fn encoded(shape: &Shape, directory: &Path) -> Vec<u8> {
     let file = directory.join("encoded.ts");
     let mut command = Command::new(program("ffmpeg", "ffmpeg"));
     command.args(["-v", "error", "-y", "-f", "lavfi", "-i", shape.video]);
@@ -59,14 +59,14 @@ async fn encoded(shape: &Shape, directory: &Path) -> Vec<u8> {
 }
 
 /// A viewer of an endless transport stream.
-struct Watching {
+pub(super) struct Watching {
     stop: watch::Sender<bool>,
     count: watch::Receiver<usize>,
     task: JoinHandle<Vec<u8>>,
 }
 
 impl Watching {
-    async fn start(sluice: &Sluice, path: &str) -> Self {
+    pub(super) async fn start(sluice: &Sluice, path: &str) -> Self {
         let mut connection = Connection::open(sluice.viewers, Version::One).await;
         let mut response = connection.send(Method::GET, path, &[]).await.unwrap();
         assert_eq!(response.status(), 200);
@@ -88,12 +88,12 @@ impl Watching {
     }
 
     /// Waits for so many seconds of media.
-    async fn takes(&mut self, seconds: u32) {
+    pub(super) async fn takes(&mut self, seconds: u32) {
         let wanted = *self.count.borrow() + (seconds * BYTES_PER_SECOND / 2) as usize;
         within("a viewer takes more", SOON, self.count.wait_for(|count| *count >= wanted)).await.unwrap();
     }
 
-    async fn stop(self) -> Vec<u8> {
+    pub(super) async fn stop(self) -> Vec<u8> {
         self.stop.send_replace(true);
         let mut taken = within("the end of a viewer", SOON, self.task).await.unwrap();
         taken.truncate(taken.len() / 188 * 188);

@@ -30,8 +30,9 @@ pub(super) fn refusal(fault: &Fault) -> Response<Body> {
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, METHODS);
     }
-    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        headers.insert(RETRY_AFTER, seconds(fault.retry_after.unwrap_or(Duration::from_secs(1))));
+    let comes_again = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    if let Some(wait) = fault.retry_after.or(comes_again.then_some(Duration::from_secs(1))) {
+        headers.insert(RETRY_AFTER, seconds(wait));
     }
     response
 }
@@ -133,6 +134,7 @@ mod tests {
             ),
             (Fault::new(FaultKind::Starting), 503, Some("1"), "no-store"),
             (Fault::new(FaultKind::Dns), 502, None, "no-store"),
+            (Fault::new(FaultKind::Dns).after(Duration::from_secs(1)), 502, Some("1"), "no-store"),
             (Fault::new(FaultKind::Internal("secret".into())), 500, None, "no-store"),
         ] {
             let response = refusal(&fault);

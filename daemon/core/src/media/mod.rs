@@ -1,5 +1,6 @@
 //! Media as it travels: segments, their parts, playlists, transport streams.
 
+pub mod codecs;
 pub mod decrypt;
 pub mod playlist;
 mod rendition;

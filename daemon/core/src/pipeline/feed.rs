@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::failover::{Listed, Observed};
+use super::opening::Way;
 use super::writer::{Outlet, Writer};
 use super::{Opening, RenditionSet, Shared, State};
 use crate::fault::{Fault, FaultKind};
@@ -71,21 +72,26 @@ impl Feed {
     /// windows go on. Where they are others, it depends on the source: that which decided what is served replaces it, at
     /// the same numbers; what another one brings is mapped onto the windows that there are, or refused.
     pub fn open(&self, opening: &Opening<'_>) -> Vec<Writer> {
-        let (set, refused) = match self.run.purpose {
+        let (set, way) = match self.run.purpose {
             Purpose::Probe => (RenditionSet::without_windows(opening.target), None),
-            Purpose::Serve(fit) => self.run.shared.open(opening, fit),
+            Purpose::Serve(fit) => {
+                let (set, way) = self.run.shared.open(opening, fit);
+                (set, Some(way))
+            }
         };
         self.run.observe(|seen| seen.targets(opening.target)); // the origin's own, which a stall is measured by
-        if let Some(why) = &refused {
+        if let Some(Way::Refused(why)) = &way {
             self.run.refuse(why);
         }
-        let outlet = |at| match (self.run.purpose, &refused) {
-            (Purpose::Probe, _) => Outlet::Nowhere,
-            (_, Some(why)) => Outlet::Refused(why.clone()),
-            (_, None) => Outlet::Window(at),
+        let outlet = |at| match &way {
+            None => Outlet::Nowhere,
+            Some(Way::Straight) => Outlet::Window(at),
+            Some(Way::Mapped(mapped)) => Outlet::Mapped(mapped.clone(), at),
+            Some(Way::Refused(why)) => Outlet::Refused(why.clone()),
         };
+        let leader = if let Some(Way::Mapped(mapped)) = &way { mapped.leader() } else { 0 };
         let writer =
-            |at| Writer { run: self.run.clone(), set: set.clone(), leads: at == 0, outlet: outlet(at) };
+            |at| Writer { run: self.run.clone(), set: set.clone(), leads: at == leader, outlet: outlet(at) };
         (0..opening.specs.len()).map(writer).collect()
     }
 

@@ -7,6 +7,7 @@ mod fleet;
 mod following;
 mod hindrance;
 mod intake;
+mod mapping;
 mod opening;
 pub mod program;
 mod pushing;

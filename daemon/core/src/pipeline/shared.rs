@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::failover::ChainStatus;
-use super::feed::Fit;
 use super::program::{Broadcast, Broadcasting};
 use super::rendition_set::ceil_secs;
 use super::{Around, Bounds, Opening, Rendition, RenditionSet, State, Status, Viewers, Window};
@@ -276,40 +275,24 @@ impl Shared {
         self.least_target_secs.store(secs, Ordering::Relaxed);
     }
 
-    /// The set that a source describes, and why it cannot feed the pipeline, where it cannot. Where the set is like the
-    /// one that is served, its windows go on; else it has new ones, which are served from the first segment on (see
-    /// [`Shared::publish`]).
-    pub(super) fn open(&self, opening: &Opening<'_>, fit: Fit) -> (Arc<RenditionSet>, Option<Arc<str>>) {
-        let &Opening { specs, target, independent_segments: independent, part_target } = opening;
-        let served = self.renditions();
-        if let Some(set) = served.as_ref().filter(|set| set.fits(specs)) {
-            if set.target_duration_secs.fetch_max(ceil_secs(target), Ordering::Relaxed) < ceil_secs(target) {
-                tracing::warn!(pipeline = %self.name, ?target, "the target duration had to grow");
-            }
-            let same = set.describes(specs) || fit == Fit::Map;
-            return (if same { set.clone() } else { set.described_by(specs, independent) }, None);
-        }
-        if let (Some(set), Fit::Map) = (&served, fit) {
-            return (set.clone(), Some("its renditions are not those that are served".into()));
-        }
+    /// A set of new windows, which are served from the first segment on (see [`Shared::publish`]).
+    pub(super) fn new_set(&self, opening: &Opening<'_>) -> Arc<RenditionSet> {
         let bounds = **self.bounds.load();
-        let renditions = specs.iter().map(|spec| {
+        let renditions = opening.specs.iter().map(|spec| {
             let window = Arc::new(Window::new(bounds, self.metrics.rendition(&spec.name)));
             Arc::new(Rendition { spec: spec.clone(), window })
         });
-        let kept = served.map_or(0, |set| set.target_duration().as_secs());
-        let set = Arc::new(RenditionSet {
+        let kept = self.renditions().map_or(0, |set| set.target_duration().as_secs());
+        let least = self.least_target_secs.load(Ordering::Relaxed);
+        Arc::new(RenditionSet {
             renditions: renditions.collect(),
-            independent_segments: independent,
+            independent_segments: opening.independent_segments,
             epoch: self.next_epoch(),
             since: Instant::now(),
             succeeds: kept > 0,
-            part_target,
-            target_duration_secs: AtomicU64::new(
-                ceil_secs(target).max(kept).max(self.least_target_secs.load(Ordering::Relaxed)),
-            ),
-        });
-        (set, None)
+            part_target: opening.part_target,
+            target_duration_secs: AtomicU64::new(ceil_secs(opening.target).max(kept).max(least)),
+        })
     }
 
     /// The wall clock in milliseconds, or one more than the last.

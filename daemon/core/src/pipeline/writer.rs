@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::feed::{Fit, Purpose, Run};
+use super::mapping::{Mapped, Operation};
 use super::supervisor::stalled_after;
 use super::{RenditionSet, State, Window};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::media::{Container, Media, Origin, Part};
 
 /// How many segments a run can bring while the next one looks for its place.
@@ -29,10 +30,21 @@ pub struct Writer {
 pub(super) enum Outlet {
     /// Into the window at this place.
     Window(usize),
+    /// Into the windows that a mapper says, where it is the rendition at this place.
+    Mapped(Arc<Mapped>, usize),
     /// Nowhere: it is counted.
     Nowhere,
     /// Nowhere: it cannot take the place of what is served.
     Refused(Arc<str>),
+}
+
+/// What became of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// So many bytes came into windows.
+    Brought(u64),
+    /// The run before had brought it.
+    Known,
 }
 
 impl Writer {
@@ -43,21 +55,8 @@ impl Writer {
     /// served, or when the container is of another family than that of the segment before, without a discontinuity
     /// between them (RFC 8216, 4.3.2.3).
     pub fn append(&self, media: Media) -> Result<(), Fault> {
-        let Some(window) = self.window()? else {
-            self.passed(media.duration, media.era);
-            return Ok(());
-        };
-        let discontinuity = self.admit(window, &media)?;
-        if self.has_already(window, &media) {
-            return Ok(());
-        }
-        let (bytes, duration, era) = (media.len_bytes(), media.duration, media.era);
-        self.numbered(window.append(media, discontinuity));
-        if bytes > 0 {
-            self.run.observe_quietly(|seen| seen.eased());
-        }
-        self.taken(bytes, duration, era);
-        Ok(())
+        let era = media.era;
+        self.put(Operation::Append(media), era)
     }
 
     /// Opens a segment that grows by [`Writer::grow`]; the one before is closed. `media` brings no parts.
@@ -65,74 +64,64 @@ impl Writer {
     /// # Errors
     /// As [`Writer::append`].
     pub fn open(&self, media: Media) -> Result<(), Fault> {
-        self.run.observe_quietly(|seen| seen.era = media.era);
-        let Some(window) = self.window()? else { return Ok(()) };
-        let discontinuity = self.admit(window, &media)?;
-        let numbers = window.open(media, discontinuity);
-        self.numbered(numbers);
-        Ok(())
+        let era = media.era;
+        self.run.observe_quietly(|seen| seen.era = era);
+        self.put(Operation::Open(media), era)
     }
 
     /// Adds a part to the open segment.
     ///
     /// # Errors
-    /// `Stopped` when a newer run is live.
+    /// As [`Writer::append`].
     pub fn grow(&self, part: Part) -> Result<(), Fault> {
-        let (bytes, duration, era) = (part.bytes.len() as u64, part.duration, self.run.observed.borrow().era);
-        let Some(window) = self.window()? else {
-            self.passed(duration, era);
-            return Ok(());
-        };
-        self.run.in_charge()?;
-        window.grow(part);
-        self.taken(bytes, duration, era);
-        Ok(())
+        self.put(Operation::Grow(part), self.open_era())
     }
 
     /// Adds the last part to the open segment and closes it, in one change: a player that sees the part knows that it is
     /// the last.
     ///
     /// # Errors
-    /// `Stopped` when a newer run is live.
+    /// As [`Writer::append`].
     pub fn grow_last(&self, part: Part) -> Result<(), Fault> {
-        let (bytes, duration, era) = (part.bytes.len() as u64, part.duration, self.run.observed.borrow().era);
-        let Some(window) = self.window()? else {
-            self.passed(duration, era);
-            return Ok(());
-        };
-        self.run.in_charge()?;
-        window.grow_last(part);
-        self.run.observe_quietly(|seen| seen.eased());
-        self.taken(bytes, duration, era);
-        Ok(())
+        self.put(Operation::GrowLast(part), self.open_era())
     }
 
     /// Closes the open segment.
     ///
     /// # Errors
-    /// `Stopped` when a newer run is live.
+    /// As [`Writer::append`].
     pub fn close(&self) -> Result<(), Fault> {
-        let Some(window) = self.window()? else { return Ok(()) };
-        self.run.in_charge()?;
-        window.close();
-        self.run.observe_quietly(|seen| seen.eased());
-        Ok(())
+        self.put(Operation::Close, self.open_era())
     }
 
-    /// Where the newest segment of the window came from, so that a source can go on behind it.
+    /// Whether what comes is used: a rendition that feeds nothing that is served need not be fetched.
+    pub fn is_needed(&self) -> bool {
+        match &self.outlet {
+            Outlet::Mapped(mapped, from) => mapped.needs(*from),
+            Outlet::Window(_) | Outlet::Nowhere | Outlet::Refused(_) => true,
+        }
+    }
+
+    /// Whether viewers follow the windows already.
+    pub fn joins(&self) -> bool {
+        self.set.renditions.iter().any(|rendition| !rendition.window.snapshot().is_empty())
+    }
+
+    /// Where the newest segment of the window came from, so that a source can go on behind it; none where that was not
+    /// taken as it is.
     pub fn last_origin(&self) -> Option<Origin> {
-        self.place()?.snapshot().segments.last()?.media.origin.clone()
+        self.window(self.place()?).snapshot().segments.last()?.media.origin.clone()
     }
 
     /// The container of the newest segment.
     pub fn last_container(&self) -> Option<Container> {
-        container_in(self.place()?)
+        container_in(self.window(self.place()?))
     }
 
     /// Sets how old the origin's playlist is: the time since it last brought a segment. Counts for nothing while this
     /// run does not feed the pipeline.
     pub fn playlist_age(&self, age: Duration) {
-        let Outlet::Window(at) = self.outlet else { return };
+        let Some(at) = self.place() else { return };
         if self.run.in_charge().is_ok() {
             let rendition = &self.set.renditions[at].spec.name;
             self.run.shared.metrics.playlist_age(rendition).set(age.as_secs_f64());
@@ -149,19 +138,99 @@ impl Writer {
         self.set.part_target
     }
 
-    /// The window that this one writes to; none where it is only counted.
-    fn window(&self) -> Result<Option<&Window>, Fault> {
-        match &self.outlet {
-            Outlet::Refused(why) => Err(Fault::unsupported(why.clone())),
-            Outlet::Window(_) | Outlet::Nowhere => Ok(self.place()),
+    fn put(&self, operation: Operation, era: u64) -> Result<(), Fault> {
+        let (bytes, duration, closes) = (operation.len_bytes(), operation.duration(), operation.closes());
+        let done = match &self.outlet {
+            Outlet::Refused(why) => return Err(Fault::unsupported(why.clone())),
+            Outlet::Nowhere => {
+                duration.into_iter().for_each(|duration| self.passed(duration, era));
+                return Ok(());
+            }
+            Outlet::Window(at) => self.carry_out(*at, operation)?,
+            Outlet::Mapped(mapped, from) => self.map(mapped, *from, &operation)?,
+        };
+        let Done::Brought(brought) = done else { return Ok(()) };
+        if closes {
+            self.run.observe_quietly(|seen| seen.eased());
+        }
+        if let Some(duration) = duration {
+            self.taken(bytes.min(brought), duration, era);
+        }
+        Ok(())
+    }
+
+    /// Carries out what an operation on a rendition of the source means for the windows.
+    fn map(&self, mapped: &Mapped, from: usize, operation: &Operation) -> Result<Done, Fault> {
+        let mut state = mapped.lock();
+        let made = state.take(&self.set, from, operation).inspect_err(|fault| self.refuse_for(fault))?;
+        let mut brought = None;
+        let is_nothing = made.is_empty();
+        for (at, operation) in made {
+            if let Done::Brought(bytes) = self.carry_out(at, operation)? {
+                brought = Some(brought.unwrap_or(0) + bytes);
+            }
+        }
+        Ok(brought.or(is_nothing.then_some(0)).map_or(Done::Known, Done::Brought))
+    }
+
+    fn carry_out(&self, at: usize, operation: Operation) -> Result<Done, Fault> {
+        let (window, bytes) = (self.window(at), operation.len_bytes());
+        match operation {
+            Operation::Append(mut media) => {
+                if media.gap {
+                    // a gap of another rendition has the container of that
+                    match container_in(window) {
+                        Some(container) => media.container = container,
+                        None => return Ok(Done::Brought(0)), // before the first segment nobody waits for it
+                    }
+                }
+                let discontinuity = self.admit(window, &media)?;
+                if self.has_already(window, &media) {
+                    return Ok(Done::Known);
+                }
+                self.numbered(window.append(media, discontinuity));
+            }
+            Operation::Open(media) => {
+                let discontinuity = self.admit(window, &media)?;
+                self.numbered(window.open(media, discontinuity));
+            }
+            Operation::Grow(part) => {
+                self.run.in_charge()?;
+                window.grow(part);
+            }
+            Operation::GrowLast(part) => {
+                self.run.in_charge()?;
+                window.grow_last(part);
+            }
+            Operation::Close => {
+                self.run.in_charge()?;
+                window.close();
+            }
+        }
+        Ok(Done::Brought(bytes))
+    }
+
+    fn refuse_for(&self, fault: &Fault) {
+        if let FaultKind::Unsupported(why) = &fault.kind {
+            self.run.refuse(why);
         }
     }
 
-    fn place(&self) -> Option<&Window> {
-        match self.outlet {
-            Outlet::Window(at) => Some(&self.set.renditions[at].window),
+    /// The window that gets what comes as it is.
+    fn place(&self) -> Option<usize> {
+        match &self.outlet {
+            Outlet::Window(at) => Some(*at),
+            Outlet::Mapped(mapped, from) => mapped.window_of(*from),
             Outlet::Nowhere | Outlet::Refused(_) => None,
         }
+    }
+
+    fn window(&self, at: usize) -> &Window {
+        &self.set.renditions[at].window
+    }
+
+    fn open_era(&self) -> u64 {
+        self.run.observed.borrow().era
     }
 
     /// Whether the run before brought the same object after this one had looked for its place.

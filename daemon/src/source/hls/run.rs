@@ -52,7 +52,9 @@ impl Run {
         let independent = playlists().all(|playlist| playlist.independent_segments);
         let feed = self.context.feed.clone();
         let opening = Opening { specs: &specs, target, independent_segments: independent, part_target: None };
-        let writers = feed.open(&opening);
+        let (writers, loaded): (Vec<_>, Vec<_>) =
+            feed.open(&opening).into_iter().zip(loaded).filter(|(writer, _)| writer.is_needed()).unzip();
+        let playlists = || loaded.iter().filter_map(|loaded| loaded.playlist.as_ref());
         let starts = starts(&writers, &loaded);
         if starts.resumed {
             feed.resume();
@@ -158,8 +160,8 @@ fn starts(writers: &[Writer], loaded: &[Loaded]) -> Starts {
     let numbers: Vec<Option<u64>> = match resumes {
         Some(numbers) => numbers.into_iter().map(Some).collect(),
         None => {
-            let fresh = writers.iter().all(|writer| writer.last_container().is_none());
-            let start = if fresh { Start::Fresh } else { Start::Joining };
+            let joins = writers.iter().any(Writer::joins);
+            let start = if joins { Start::Joining } else { Start::Fresh };
             loaded.iter().map(|loaded| Some(start_at(loaded.playlist.as_ref()?, start))).collect()
         }
     };

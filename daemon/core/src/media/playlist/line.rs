@@ -150,8 +150,10 @@ impl Attributes {
     /// Every attribute but those in `without`, as written. What could not stand in a playlist of ours is left out.
     pub(super) fn passed_on(&self, without: &[&str]) -> Vec<(String, String)> {
         let passes = |(name, value): &&(String, Value)| {
-            let named = name.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'-'));
-            let whole = value.quoted || !value.text.contains(char::is_whitespace);
+            let of_names = |byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'-');
+            let named = !name.is_empty() && name.bytes().all(of_names);
+            let breaks = |one: char| one.is_whitespace() || matches!(one, '"' | ',');
+            let whole = value.quoted || (!value.text.is_empty() && !value.text.contains(breaks));
             named && whole && !without.contains(&name.as_str())
         };
         let written = |(name, value): &(String, Value)| {

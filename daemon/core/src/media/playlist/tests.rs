@@ -189,6 +189,14 @@ fn variables_cannot_blow_up() {
 }
 
 #[test]
+fn an_attribute_without_a_name_or_a_value_is_not_passed_on() {
+    for list in ["=\"a\"", "X-NOTHING=   ", "x-small=1"] {
+        let playlist = multivariant(&format!("#EXT-X-STREAM-INF:{list}\nv.m3u8\n"));
+        assert_eq!(playlist.variants[0].attributes, [], "{list}");
+    }
+}
+
+#[test]
 fn a_multivariant_playlist_gives_attributes_as_written_without_groups() {
     let playlist = multivariant(
         "#EXT-X-INDEPENDENT-SEGMENTS\n\

@@ -13,6 +13,7 @@
 mod clock;
 mod cutter;
 mod facts;
+mod families;
 mod kept;
 mod keyframe;
 mod parts;
@@ -22,13 +23,16 @@ pub mod program;
 mod reader;
 mod rebase;
 mod segmenter;
+mod split;
 mod start_code;
 mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use facts::{Audio, Facts, Video};
+pub(crate) use families::families;
 pub use probe::{Probe, probe};
 pub use profile::Profile;
 pub use rebase::Rebase;
 pub use segmenter::{Event, Lengths, Segmenter};
+pub use split::{Pick, Split};

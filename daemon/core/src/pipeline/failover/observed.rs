@@ -51,7 +51,7 @@ pub(in crate::pipeline) struct Observed {
     /// The era of the segment that grows.
     pub(in crate::pipeline) era: u64,
     /// Why the run cannot take the place of the one before.
-    pub(super) refused: Option<Arc<str>>,
+    pub(in crate::pipeline) refused: Option<Arc<str>>,
 }
 
 impl Observed {

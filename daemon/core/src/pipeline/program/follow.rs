@@ -14,7 +14,7 @@ use crate::fault::Fault;
 use crate::media::ts::program::{Chunk, Program, Tally};
 use crate::media::{Part, Segment};
 use crate::metrics::ProgramMetrics;
-use crate::pipeline::{Rendition, RenditionSet, Shared, Window};
+use crate::pipeline::{Rendition, RenditionSet, Shared, State, Window};
 
 /// So long nothing may come before readers are told.
 const IDLE: Duration = Duration::from_millis(500);
@@ -39,6 +39,7 @@ pub(super) async fn follow(shared: Weak<Shared>, broadcast: Arc<Broadcast>) {
         {
             let Some(shared) = shared.upgrade() else { return };
             relay.choose(&shared);
+            relay.is_hopeless = matches!(shared.status().borrow().state, State::Failed | State::Stopped);
         }
         relay.take_in().await;
         let wake = relay.release(now);
@@ -73,6 +74,8 @@ struct Relay {
     published: Instant,
     swept: Instant,
     ended: bool,
+    /// Whether nothing feeds the pipeline now.
+    is_hopeless: bool,
     /// The input that brings what cannot be carried.
     refused: Option<usize>,
     metrics: ProgramMetrics,
@@ -109,6 +112,7 @@ impl Relay {
             published: now,
             swept: now,
             ended: false,
+            is_hopeless: false,
             refused: None,
             metrics,
             counted: Tally::default(),
@@ -292,7 +296,7 @@ impl Relay {
             self.pause(due);
         }
         if now.duration_since(self.published) >= IDLE {
-            self.broadcast.ring.idle();
+            self.idle();
             self.published = now;
         }
         if now.duration_since(self.swept) >= SWEEP {
@@ -302,6 +306,13 @@ impl Relay {
         let next = self.waiting.front().and_then(|chunk| self.pace.when(chunk.clock_90khz));
         let next = next.unwrap_or(now + IDLE).min(self.published + IDLE);
         if self.crossing.is_some() { next.min(now + CROSSING) } else { next }
+    }
+
+    /// Nothing came for a while. Viewers who wait for a first picture that will not come soon are let go: who comes again is
+    /// told so.
+    fn idle(&self) {
+        let ring = &self.broadcast.ring;
+        if self.is_hopeless && ring.next() == 0 { ring.close() } else { ring.idle() }
     }
 
     /// Nothing waits. Behind the end of a stream its viewers are let go; else the clock stands still once what

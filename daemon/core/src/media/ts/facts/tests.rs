@@ -44,6 +44,15 @@ fn a_parameter_set_tells_codec_resolution_and_frame_rate() {
 }
 
 #[test]
+fn a_picture_without_a_width_has_no_resolution() {
+    let profile = [&[0x42, 0x01, 0x01, 0x01][..], &[0xff; 10], &[0x3c]].concat();
+    let size = |bits: &[u8]| video(0x24, &[&profile, bits].concat()).resolution;
+    // identifier 0, format 1, width 0 or 32, height 32, no window
+    assert_eq!(size(&[0b1010_1000, 0b0010_0001, 0x40]), None);
+    assert_eq!(size(&[0b1010_0000, 0b0100_0010, 0b0000_1000, 0b0100_0000]), Some((32, 32)));
+}
+
+#[test]
 fn a_frame_tells_codec_rate_and_channels() {
     let read = |stream_type, tags: &[u8], bytes: &[u8]| {
         let stream = Stream {

@@ -25,6 +25,7 @@ pub(super) fn read(stream: &Stream, measured: Option<f64>) -> Video {
     };
     let mut video = said.unwrap_or_default();
     video.frame_rate = video.frame_rate.or(measured).filter(|rate| FRAME_RATES.contains(rate));
+    video.resolution = video.resolution.filter(|(width, height)| *width > 0 && *height > 0);
     video
 }
 

@@ -138,7 +138,7 @@ pub(super) fn language_descriptor([a, b, c]: [u8; 3]) -> [u8; 6] {
 
 /// The code of three letters (ISO 639-2) for a language as playlists write it (RFC 5646). None for those that are
 /// not at home in broadcasting.
-pub(super) fn language_code(tag: &str) -> Option<[u8; 3]> {
+pub(in crate::media::ts) fn language_code(tag: &str) -> Option<[u8; 3]> {
     let primary = tag.trim_matches('"').split('-').next()?.to_ascii_lowercase();
     let known = LANGUAGES.iter().find(|(short, _)| *short == primary).map(|(_, long)| *long);
     let long = known.unwrap_or(&primary).as_bytes();

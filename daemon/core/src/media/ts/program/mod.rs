@@ -30,6 +30,7 @@ use input::Input;
 use splicer::Splicer;
 use waiting::Surplus;
 
+pub(super) use catalog::language_code;
 pub use output::Chunk;
 
 /// A packet that says nothing and counts nothing (ISO/IEC 13818-1, 2.4.3.3): with it a connection stays alive.

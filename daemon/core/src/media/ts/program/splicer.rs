@@ -1,7 +1,7 @@
 //! Joins what comes in order of time to one time line: waits at each splice for a place to start, and goes on from
 //! there as if nothing had been.
 
-use libmpegts::pes::{PesHeaderMut, PtsDts, Timestamp};
+use libmpegts::pes::{PesHeaderMut, PesHeaderRef, PtsDts, Timestamp};
 use libmpegts::ts::{PACKET_SIZE, TsPacketMut, TsPacketRef};
 
 use super::Tally;
@@ -22,6 +22,9 @@ const TABLES_90KHZ: i64 = 8_500;
 const CLOCK_90KHZ: i64 = 18_000;
 /// A stream without places to start is joined so often, and an audio-only one.
 const JOIN_90KHZ: i64 = 90_000;
+
+/// The random access indicator within the flags of an adaptation field.
+const RANDOM_ACCESS: u8 = 0x40;
 
 /// See the module.
 pub(super) struct Splicer {
@@ -208,7 +211,7 @@ impl Splicer {
             }
             self.place(input, pid, unit, &mut bytes);
         } else {
-            self.begin_section(input, pid, &bytes);
+            self.begin_without_time(input, pid, &bytes);
         }
         let has_clock = self.take_clock(input, &bytes);
         let route = self.routes.find(input, pid).filter(|route| route.passes).map(|route| route.to);
@@ -222,6 +225,9 @@ impl Splicer {
                 packet.set_pcr(pcr(self.output.clock_27mhz()));
             } else {
                 packet.clear_pcr();
+                if clock_of(&bytes).is_some() {
+                    bytes[5] &= RANDOM_ACCESS; // an adaptation field that is damaged, with a clock in it
+                }
             }
             // a packet with nothing but another clock has nothing to say
             if bytes[3] & 0x10 != 0 || carries {
@@ -276,15 +282,20 @@ impl Splicer {
         }
     }
 
-    /// Sections, as of splice information, begin without a time.
-    fn begin_section(&mut self, input: usize, pid: u16, bytes: &[u8; PACKET_SIZE]) {
+    /// Sections, as of splice information, begin without a time, and so may access units. One whose times cannot be read
+    /// would keep those of its source, and is left out.
+    fn begin_without_time(&mut self, input: usize, pid: u16, bytes: &[u8; PACKET_SIZE]) {
         let packet = TsPacketRef::from(bytes);
         if packet.is_payload_start()
+            && packet.scrambling_control() == 0
+            && let Some(payload) = packet.payload()
             && let Some(route) = self.routes.find_mut(input, pid)
-            && route.from.kind == Kind::Other
         {
-            let begins_pes = packet.payload().is_some_and(|payload| payload.starts_with(&[0, 0, 1]));
-            route.passes |= !begins_pes;
+            if route.from.kind == Kind::Other {
+                route.passes |= !payload.starts_with(&[0, 0, 1]);
+            } else {
+                route.passes &= is_timeless(payload);
+            }
         }
     }
 
@@ -296,6 +307,11 @@ impl Splicer {
         self.output.move_clock(clock);
         true
     }
+}
+
+/// Whether a PES packet begins here that is whole in its header and has no times.
+fn is_timeless(payload: &[u8]) -> bool {
+    PesHeaderRef::try_from(payload).is_ok() && payload.get(7).is_none_or(|flags| flags >> 6 == 0)
 }
 
 /// A time of the line as a header has it.

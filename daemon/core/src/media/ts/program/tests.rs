@@ -134,6 +134,33 @@ fn a_splice_waits_for_a_keyframe_and_cuts_audio_to_it() {
 }
 
 #[test]
+fn an_access_unit_whose_times_cannot_be_read_is_left_out() {
+    let shape = Shape::default();
+    let mut stream = shape.build();
+    let starts = stream.as_chunks_mut::<PACKET_SIZE>().0.iter_mut().filter(|packet| {
+        let packet = TsPacketRef::from(&**packet);
+        packet.pid() == VIDEO && packet.is_payload_start()
+    });
+    let broken = starts.into_iter().nth(30).unwrap();
+    let header = broken.windows(4).position(|bytes| bytes == [0, 0, 1, 0xe0]).unwrap();
+    broken[header + 6] &= 0x3f; // no header any more, for who looks closely
+    let (chunks, _) = splice(&[&stream]);
+    let (before, after) = (payload(&shape), check(&chunks));
+    assert_eq!(after.times[&OUT_VIDEO].len(), before.times[&VIDEO].len() - 1);
+}
+
+#[test]
+fn a_clock_in_a_damaged_field_does_not_come_out() {
+    let stream = Shape::default().build();
+    let mut damaged = [0x50; PACKET_SIZE];
+    damaged[..6].copy_from_slice(&[0x47, 0x01, 0x00, 0x30, 100, 0x1e]); // flags of more than there is room for
+    damaged[6..12].fill(0); // a clock long ago
+    damaged[12..24].fill(0xff);
+    let (before, after) = stream.split_at(60 * PACKET_SIZE);
+    check(&splice(&[&[before, &damaged, after].concat()]).0);
+}
+
+#[test]
 fn a_jump_without_a_discontinuity_is_a_splice_too() {
     let (first, second) = (Shape::default(), Shape { start_90khz: HOUR_90KHZ, ..Shape::default() });
     let stream = [first.build(), second.build()].concat();

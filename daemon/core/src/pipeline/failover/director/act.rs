@@ -172,8 +172,14 @@ impl Director {
 
     /// Leaves a run because of what was seen of it.
     pub(super) fn leave(&mut self, now: Instant, which: Which, id: Id, verdict: Verdict) {
-        let refused = self.run_of(which).is_some_and(|run| run.observed.borrow().refused.is_some());
-        let least = if refused { Least::AfterRefusal } else { Least::After(Duration::ZERO) };
+        let refused = self.run_of(which).and_then(|run| run.observed.borrow().refused.clone());
+        let least = if refused.is_some() { Least::AfterRefusal } else { Least::After(Duration::ZERO) };
+        if let Some(why) = refused {
+            // the run ends with this fault, or has; it is not heard any more
+            let (stage, fault) = (self.stage_of(id), Fault::unsupported(why));
+            self.shared.metrics.source(&stage).fault(&fault.kind);
+            self.shared.remember(&fault.at(&stage));
+        }
         self.down(now, which, id, Down { verdict, least });
     }
 
