@@ -29,6 +29,7 @@ mod restart;
 mod slow;
 mod splice;
 mod standby;
+mod truth;
 mod variables;
 
 use std::sync::Arc;

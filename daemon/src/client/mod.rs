@@ -44,7 +44,7 @@ const MAX_REDIRECTS: usize = 5;
 const IDLE: Duration = Duration::from_secs(30);
 /// What is read at once at most. hyper lets each connection grow to 400 KiB, and a relay of a live stream has a few that
 /// are mostly idle; much less, and a segment takes many turns between the connection and its reader.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+const READ_BUFFER_BYTES: usize = 32 * 1024;
 
 type Pool = legacy::Client<Connector, Empty<Bytes>>;
 

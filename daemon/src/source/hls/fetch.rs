@@ -79,7 +79,8 @@ impl Fetcher {
 
     async fn fetch_once(&self, entry: &Entry, era: u64) -> Result<Media, Fault> {
         let init = match &entry.map {
-            Some(map) => Some(self.init.get(map, self.fetch_init(map, entry.sequence)).await?),
+            // boxed, as what is seldom fetched would make every fetch of a segment as large
+            Some(map) => Some(self.init.get(map, Box::pin(self.fetch_init(map, entry.sequence))).await?),
             None => None,
         };
         let answer = self.origin.object(&entry.url, Class::Segment, entry.range).await?;
@@ -109,7 +110,7 @@ impl Fetcher {
     async fn decrypted(&self, bytes: Bytes, key: Option<&Key>, sequence: u64) -> Result<Bytes, Fault> {
         let Some(key) = key else { return Ok(bytes) };
         let Key::Aes128 { url, .. } = key else { return Err(unsupported(key)) };
-        let secret = self.key.get(url, self.fetch_key(url)).await?;
+        let secret = self.key.get(url, Box::pin(self.fetch_key(url))).await?;
         let iv = key.iv(sequence);
         let decrypted = tokio::task::spawn_blocking(move || decrypt::decrypt(&secret, &iv, bytes)).await;
         decrypted.map_err(|error| Fault::new(FaultKind::Internal("decryption".into())).because(error))?
