@@ -91,6 +91,7 @@ async fn a_playlist_grows_part_by_part_and_every_reload_conforms_whole_or_as_a_d
     let mut follower = Follower::default();
     let text = connection.get(INDEX).await.unwrap().text();
     assert_eq!(follower.observe(&text), [], "{text}");
+    assert!(text.contains("#EXT-X-PROGRAM-DATE-TIME:"), "asked for by the draft, B.1: {text}");
     let (mut edge, mut deltas) = (Edge::read(&text), 0);
     for turn in 0..60 {
         let skip = if turn % 2 == 1 { "&_HLS_skip=YES" } else { "" };
@@ -105,6 +106,21 @@ async fn a_playlist_grows_part_by_part_and_every_reload_conforms_whole_or_as_a_d
         edge = now;
     }
     assert!(deltas > 5, "only {deltas} delta updates");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_playlist_comes_with_the_first_segment() {
+    // a file comes with some segments at once
+    let live = "source \"exec\" \"ffmpeg\" \"-v\" \"error\" \"-re\" \"-stream_loop\" \"9\" \"-i\"";
+    let rest = "\"-c\" \"copy\" \"-f\" \"mpegts\" \"-\" segment=";
+    let text = clip("").replace("source \"file\"", live).replace("segment=\"", &format!("{rest}\""));
+    let text = text.replace("low-latency=#true", "low-latency=#true { retry 100 backoff=\"20s\"; }");
+    let sluice = setup().file("news.kdl", &text).start().await;
+    // held by the retry until there is something to play
+    let text = sluice.get(INDEX).await.text();
+    let segments = Listing::read(&text).entries.len();
+    assert!((1..3).contains(&segments), "{segments} segments: {text}");
+    assert_eq!(Follower::default().observe(&text), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

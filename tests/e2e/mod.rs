@@ -5,6 +5,7 @@ mod admin;
 mod architecture;
 mod audience;
 mod certificates;
+mod clients;
 mod documents;
 mod exec;
 mod failover;
@@ -28,6 +29,7 @@ mod restart;
 mod slow;
 mod splice;
 mod standby;
+mod truth;
 mod variables;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sluice_harness::origin::{Airing, Answer, Live, Mode, Origin};
+use sluice_harness::origin::{After, Airing, Answer, Live, Mode, Origin};
 use sluice_harness::{Sluice, Viewer, eventually};
 
 use super::failover::{chain, fed_by, hls, switches, view};
@@ -104,4 +104,29 @@ async fn a_slate_that_bridged_is_left_for_a_playlist_only_when_that_moves() {
     let view = fed_by(&sluice, 1, SOON * 3).await;
     assert_eq!(view["last_switch"]["reason"], "return", "{view}");
     assert_eq!((switches(&sluice).await, budget_left(&sluice).await), (2.0, 8));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slate_is_not_left_for_a_burst_of_what_an_origin_had_kept() {
+    let origin = Origin::start().await;
+    let demo = std::fs::read(repository().join("conf.d/media/demo.ts")).unwrap();
+    let channel = Airing::new(demo.clone(), 79_258);
+    origin.air("/a.ts", &channel);
+    let source = format!("\"mpegts\" \"{}\" segment=\"1s\"", origin.url("/a.ts"));
+    let sluice = setup().file("news.kdl", &with_slate(&[source])).start().await;
+    serves(&sluice, "/live/news/index.m3u8").await;
+    let burst = Answer::paced(demo[..1700 * 188].to_vec(), 800_000, After::Silence);
+    origin.fail("/a.ts", burst);
+    channel.turn(Mode::Ended);
+    let view = fed_by(&sluice, 1, SOON).await;
+    assert_eq!(view["last_switch"]["reason"], "stall", "a burst followed, and silence: {view}");
+    let asked = origin.asked("/a.ts").len();
+    let tried = async || (origin.asked("/a.ts").len() > asked + 2).then_some(());
+    eventually("the first source is tried three times", SOON * 3, tried).await;
+    assert_eq!((switches(&sluice).await, budget_left(&sluice).await), (1.0, 9));
+    origin.mend();
+    channel.turn(Mode::Well);
+    let view = fed_by(&sluice, 0, SOON * 3).await;
+    assert_eq!(view["last_switch"]["reason"], "return", "{view}");
+    assert_eq!(switches(&sluice).await, 2.0);
 }

@@ -76,6 +76,8 @@ pub enum FaultKind {
     Busy,
     /// The pipeline has nothing to serve yet.
     Starting,
+    /// The pipeline has nothing to serve, because its source failed: the label of the last fault.
+    Failed(&'static str),
     /// No such object, or no longer.
     NotFound,
     /// A method that the route does not answer.
@@ -123,6 +125,7 @@ impl FaultKind {
             Self::RateLimited => "rate_limited",
             Self::Busy => "busy",
             Self::Starting => "starting",
+            Self::Failed(_) => "failed",
             Self::NotFound => "not_found",
             Self::Method => "method",
             Self::BadRequest(_) => "bad_request",
@@ -196,6 +199,7 @@ impl fmt::Display for FaultKind {
             Self::RateLimited => f.write_str("the rate limit is reached"),
             Self::Busy => f.write_str("too many requests at once"),
             Self::Starting => f.write_str("the stream is starting"),
+            Self::Failed(label) => write!(f, "the stream failed: {label}"),
             Self::NotFound => f.write_str("not found"),
             Self::Method => f.write_str("this method is not answered here"),
             Self::BadRequest(why) => write!(f, "bad request: {why}"),
@@ -273,7 +277,7 @@ impl Fault {
             }
             K::Ended | K::Exit(_) | K::Pipeline(_) => Blame::Upstream,
             K::NotFound | K::Method | K::BadRequest(_) => Blame::Viewer,
-            K::BreakerOpen | K::RateLimited | K::Busy | K::Starting => Blame::Us,
+            K::BreakerOpen | K::RateLimited | K::Busy | K::Starting | K::Failed(_) => Blame::Us,
             K::File(_) | K::Socket(_) | K::Full | K::Write(_) | K::Stopped | K::Internal(_) => Blame::Us,
         }
     }
@@ -282,7 +286,14 @@ impl Fault {
     pub fn is_retryable(&self) -> bool {
         use FaultKind as K;
         match &self.kind {
-            K::Dns | K::Connect | K::Timeout(_) | K::Truncated | K::Ended | K::Starting | K::Write(_) => true,
+            K::Dns
+            | K::Connect
+            | K::Timeout(_)
+            | K::Truncated
+            | K::Ended
+            | K::Starting
+            | K::Failed(_)
+            | K::Write(_) => true,
             K::Status(code) => {
                 matches!(code.as_u16(), 408 | 425 | 429) || (code.is_server_error() && code.as_u16() != 501)
             }
@@ -298,9 +309,13 @@ impl Fault {
             K::Method => StatusCode::METHOD_NOT_ALLOWED,
             K::BadRequest(_) => StatusCode::BAD_REQUEST,
             K::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            K::Busy | K::Starting | K::BreakerOpen | K::Stopped | K::Stale | K::Pipeline(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            K::Busy
+            | K::Starting
+            | K::Failed(_)
+            | K::BreakerOpen
+            | K::Stopped
+            | K::Stale
+            | K::Pipeline(_) => StatusCode::SERVICE_UNAVAILABLE,
             K::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             K::File(_) | K::Socket(_) | K::Full | K::Write(_) | K::Internal(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR

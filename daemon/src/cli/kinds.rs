@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use sluice_core::conf::nearest;
+use sluice_core::plan::FAILOVER;
 use sluice_core::stage::{Doc, Kinds, Place};
 
 use super::{USAGE, complain, print};
@@ -14,9 +15,9 @@ const WIDTH: u16 = 110;
 /// Lists every kind, or explains one: 0, or 2 where there is no such kind.
 pub(super) fn kinds(kinds: &Kinds, name: Option<&str>) -> ExitCode {
     let Some(name) = name else { return print(&list(kinds), 0) };
-    let found: Vec<_> = kinds.docs().filter(|(_, doc)| doc.name == name).collect();
+    let found: Vec<_> = docs(kinds).filter(|(_, doc)| doc.name == name).collect();
     if found.is_empty() {
-        let help = match nearest(name, kinds.docs().map(|(_, doc)| doc.name)) {
+        let help = match nearest(name, docs(kinds).map(|(_, doc)| doc.name)) {
             Some(near) => format!("did you mean {near}?"),
             None => "sluice kinds lists them".to_owned(),
         };
@@ -26,9 +27,14 @@ pub(super) fn kinds(kinds: &Kinds, name: Option<&str>) -> ExitCode {
     print(&explained.join("\n"), 0)
 }
 
+/// Every kind, and the nodes of a pipeline that are none.
+fn docs(kinds: &Kinds) -> impl Iterator<Item = (&'static str, &'static Doc)> {
+    kinds.docs().chain([("node", &FAILOVER)])
+}
+
 fn list(kinds: &Kinds) -> String {
     let mut table = table();
-    for (family, doc) in kinds.docs() {
+    for (family, doc) in docs(kinds) {
         table.add_row([family, doc.name, doc.about]);
     }
     lines(&mut table)
@@ -106,6 +112,15 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_is_no_kind_is_explained_too() {
+        let text = explain("node", &FAILOVER, &KINDS);
+        assert!(
+            text.contains("stall=") && text.contains("default: auto") && text.contains("Example:"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn a_kind_is_explained_with_its_entries_and_an_example() {
         let (family, doc) = KINDS.docs().next().unwrap();
         let text = explain(family, doc, &KINDS);
@@ -114,7 +129,7 @@ mod tests {
             "{text}"
         );
         let listed = list(&KINDS);
-        for (family, doc) in KINDS.docs() {
+        for (family, doc) in docs(&KINDS) {
             let is_it = |line: &str| line.split_whitespace().take(2).eq([family, doc.name]);
             assert!(listed.lines().any(is_it), "{family} {} is not in {listed}", doc.name);
         }

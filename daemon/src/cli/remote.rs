@@ -205,7 +205,7 @@ fn table(pipelines: &[PipelineView]) -> String {
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["PIPELINE", "STATE", "VIEWERS", "SEGMENTS", "BYTES", "REASON"]);
+    table.set_header(["PIPELINE", "STATE", "SOURCE", "VIEWERS", "SEGMENTS", "BYTES", "REASON"]);
     for pipeline in pipelines {
         let segments: usize = pipeline.renditions.iter().map(|rendition| rendition.segments).sum();
         let bytes: u64 = pipeline.renditions.iter().map(|rendition| rendition.bytes).sum();
@@ -213,13 +213,26 @@ fn table(pipelines: &[PipelineView]) -> String {
         table.add_row([
             Cell::new(&pipeline.name),
             Cell::new(&pipeline.state),
+            Cell::new(pipeline.source.as_deref().unwrap_or("none")),
             number(pipeline.viewers().to_string()),
             number(segments.to_string()),
             number(size(bytes)),
             Cell::new(&pipeline.reason),
         ]);
+        for (name, state, reason) in beneath(pipeline) {
+            table.add_row([&format!("  {name}"), state, "", "", "", "", reason]);
+        }
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// What stands beneath a pipeline: the others of its chain, and recorders that are not well. Name, state and reason.
+fn beneath(pipeline: &PipelineView) -> impl Iterator<Item = (&str, &str, &str)> {
+    let others = pipeline.sources.iter().filter(|source| pipeline.source.as_ref() != Some(&source.name));
+    let others = others.map(|source| (&*source.name, &*source.state, &*source.reason));
+    let others = others.filter(|_| pipeline.sources.len() > 1);
+    let unwell = pipeline.pushing.iter().filter(|sink| !matches!(&*sink.state, "running" | "waiting"));
+    others.chain(unwell.map(|sink| (&*sink.name, &*sink.state, &*sink.reason)))
 }
 
 fn describe(view: &ReloadView) -> String {
@@ -268,6 +281,7 @@ mod tests {
 
     use super::*;
     use crate::api::testing::Running;
+    use crate::api::view::{PushView, SourceView};
 
     #[tokio::test]
     async fn status_shows_each_pipeline_in_a_line() {
@@ -276,7 +290,45 @@ mod tests {
         let text = table(&pipelines(&admin, None).await.unwrap());
         let line = text.lines().nth(1).unwrap();
         let words: Vec<_> = line.split_whitespace().collect();
-        assert_eq!(words, "tv/news stalled 7 3 3.0 MiB nothing new for 18 s".split(' ').collect::<Vec<_>>());
+        let expected = "tv/news stalled source 1 hls 7 3 3.0 MiB nothing new for 18 s";
+        assert_eq!(words, expected.split(' ').collect::<Vec<_>>());
+        assert_eq!(text.lines().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn status_shows_the_chain_and_a_recorder_that_is_paused_beneath_their_pipeline() {
+        let running = Running::new();
+        let admin = format!("http://{}", running.admin.local_addr());
+        let mut known = pipelines(&admin, None).await.unwrap();
+        let source = |name: &str, state: &str, reason: &str| {
+            let [name, state, reason] = [name, state, reason].map(str::to_owned);
+            SourceView { name, state, reason, until: None }
+        };
+        known[0].sources =
+            vec![source("source 1 hls", "active", ""), source("source 2 mpegts", "resting", "read_timeout")];
+        let recorder = |state: &str| PushView {
+            name: "sink 2 record".to_owned(),
+            target: "var".to_owned(),
+            state: state.to_owned(),
+            reason: "no room is left".to_owned(),
+            since: jiff::Timestamp::UNIX_EPOCH,
+            current: None,
+            bytes: 0,
+            objects: 0,
+            oldest: None,
+            lost_seconds: 0.0,
+        };
+        known[0].pushing = vec![recorder("paused"), recorder("running")];
+        let text = table(&known);
+        let beneath: Vec<Vec<_>> =
+            text.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            beneath,
+            [
+                vec!["source", "2", "mpegts", "resting", "read_timeout"],
+                vec!["sink", "2", "record", "paused", "no", "room", "is", "left"]
+            ]
+        );
     }
 
     #[tokio::test]

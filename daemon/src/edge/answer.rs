@@ -93,6 +93,10 @@ fn text(status: StatusCode, words: Bytes) -> Response<Body> {
 
 fn words(fault: &Fault) -> Bytes {
     Bytes::from_static(match &fault.kind {
+        // labels are a closed set, and name nobody
+        FaultKind::Failed(label) => {
+            return Bytes::from(format!("the stream failed ({label}) and is tried again, come again soon\n"));
+        }
         FaultKind::BadRequest(why) => return Bytes::from(format!("bad request: {why}\n")),
         FaultKind::NotFound => b"not found\n",
         FaultKind::Method => b"this method is not answered here\n",

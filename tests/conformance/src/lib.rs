@@ -1,5 +1,5 @@
 //! An independent checker of HLS playlists against the MUSTs of RFC 8216 and, for low latency, of its second edition
-//! (draft-pantos-hls-rfc8216bis), for tests.
+//! (draft-pantos-hls-rfc8216bis-22), for tests.
 //!
 //! [`check`] looks at one playlist of either kind, [`Follower`] at successive copies of one media playlist. Neither
 //! shares a line with the code that renders playlists: the line reader is in `line`, plain on purpose. Each

@@ -18,10 +18,11 @@ pub(crate) fn check(playlist: &MediaPlaylist, lines: &[Line<'_>], violations: &m
             .extend(attributes(name, value).map(|(rule, what)| Violation::new(rule, line.number, what)));
     }
     control(playlist, violations);
+    before_parts(lines, violations);
     part_lengths(playlist, violations);
     sums(playlist, violations);
     old_parts(playlist, violations);
-    hint(playlist, violations);
+    hint(playlist, lines, violations);
     reports(playlist, lines, violations);
     skip(playlist, violations);
 }
@@ -88,14 +89,38 @@ fn control(playlist: &MediaPlaylist, violations: &mut Vec<Violation>) {
     }
     let Some(part_target) = playlist.part_target else { return };
     match seconds("PART-HOLD-BACK") {
+        // a server must keep to two part targets and should to three
         None => broken("EXT-X-PART-INF without PART-HOLD-BACK".to_owned()),
         Some(short) if short + ROUNDING_SECONDS < 3.0 * part_target => {
             broken(format!("PART-HOLD-BACK of {short} s with a part target of {part_target} s"));
         }
         Some(_) => {}
     }
-    if line::attribute(list, "CAN-BLOCK-RELOAD").is_none() {
-        broken("parts without CAN-BLOCK-RELOAD".to_owned());
+    if line::attribute(list, "CAN-SKIP-DATERANGES").is_some() && seconds("CAN-SKIP-UNTIL").is_none() {
+        broken("CAN-SKIP-DATERANGES without CAN-SKIP-UNTIL".to_owned());
+    }
+    // the draft leaves it open; without it nobody can follow the parts
+    let is_read = line::attributes(list).is_ok();
+    if is_read && line::attribute(list, "CAN-BLOCK-RELOAD").is_none() {
+        violations.push(Violation::new("bis 6.2.5.2", 0, "parts without CAN-BLOCK-RELOAD"));
+    }
+}
+
+/// 4.4.4.9: what applies to a segment stands before its first part.
+fn before_parts(lines: &[Line<'_>], violations: &mut Vec<Violation>) {
+    const APPLIED: [&str; 4] =
+        ["#EXT-X-DISCONTINUITY", "#EXT-X-KEY", "#EXT-X-MAP", "#EXT-X-PROGRAM-DATE-TIME"];
+    let mut in_parts = false;
+    for line in lines {
+        match line.tag() {
+            None => in_parts = false,
+            Some(("#EXT-X-PART", _)) => in_parts = true,
+            Some((name, _)) if in_parts && APPLIED.contains(&name) => {
+                let what = format!("{name} behind a part of its segment");
+                violations.push(Violation::new("bis 4.4.4.9", line.number, what));
+            }
+            Some(_) => {}
+        }
     }
 }
 
@@ -103,8 +128,8 @@ fn with_parts(playlist: &MediaPlaylist) -> impl DoubleEndedIterator<Item = &Segm
     playlist.segments.iter().chain(&playlist.open)
 }
 
-/// 4.4.4.9: no part is longer than the target; none is shorter than 85 % of it, but before a part that is independent or
-/// missing, and at the end of a segment.
+/// 4.4.4.9: no part is longer than the target; none is shorter than 85 % of it, but one that is independent, one that is
+/// missing or followed by such, and the last of a segment.
 fn part_lengths(playlist: &MediaPlaylist, violations: &mut Vec<Violation>) {
     let mut broken = |line, what: String| violations.push(Violation::new("bis 4.4.4.9", line, what));
     let first = with_parts(playlist).find_map(|segment| segment.parts.first());
@@ -124,7 +149,7 @@ fn part_lengths(playlist: &MediaPlaylist, violations: &mut Vec<Violation>) {
             // the newest part of an open segment may turn out to be its last
             let may_be_last = next.is_none();
             let may_be_short =
-                may_be_last || part.gap || next.is_some_and(|next| next.independent || next.gap);
+                may_be_last || part.independent || part.gap || next.is_some_and(|next| next.gap);
             if !may_be_short && seconds + ROUNDING_SECONDS < LEAST_PART * target {
                 broken(part.line, format!("a part of {seconds} s, less than 85 % of {target} s"));
             }
@@ -158,13 +183,14 @@ fn old_parts(playlist: &MediaPlaylist, violations: &mut Vec<Violation>) {
     }
 }
 
-/// 4.4.5.3 and 6.2.6: while more is to come, the next part is hinted at, and that is one that is not there yet.
-fn hint(playlist: &MediaPlaylist, violations: &mut Vec<Violation>) {
+/// B.1: while more is to come, the next part is hinted at. 4.4.5.3 and 6.2.6: that is one that is not there yet.
+fn hint(playlist: &MediaPlaylist, lines: &[Line<'_>], violations: &mut Vec<Violation>) {
+    let is_hint = |line: &Line<'_>| line.tag().is_some_and(|(name, _)| name == "#EXT-X-PRELOAD-HINT");
+    if !lines.iter().any(is_hint) && playlist.part_target.is_some() && !playlist.ended {
+        violations.push(Violation::new("bis B.1", 0, "a playlist with parts and without a hint at the next"));
+    }
     let mut broken = |what: String| violations.push(Violation::new("bis 4.4.5.3", 0, what));
     match &playlist.hint {
-        None if playlist.part_target.is_some() && !playlist.ended => {
-            broken("a playlist with parts and without a hint at the next".to_owned());
-        }
         Some(_) if playlist.ended => broken("a hint behind the end".to_owned()),
         Some(uri) if with_parts(playlist).flat_map(|segment| &segment.parts).any(|part| part.uri == *uri) => {
             broken(format!("a hint at {uri}, which is listed"));

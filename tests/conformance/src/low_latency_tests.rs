@@ -14,8 +14,8 @@ const PLAYLIST: &str = "#EXTM3U
 #EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:04:05.678Z
 #EXT-X-PART:DURATION=0.5,URI=\"9.0.ts\",INDEPENDENT=YES
 #EXT-X-PART:DURATION=0.43,URI=\"9.1.ts\"
-#EXT-X-PART:DURATION=0.2,URI=\"9.2.ts\"
-#EXT-X-PART:DURATION=0.5,URI=\"9.3.ts\",INDEPENDENT=YES
+#EXT-X-PART:DURATION=0.5,URI=\"9.2.ts\"
+#EXT-X-PART:DURATION=0.2,URI=\"9.3.ts\",INDEPENDENT=YES
 #EXT-X-PART:DURATION=0.37,URI=\"9.4.ts\"
 #EXTINF:2.0,
 9.ts
@@ -53,16 +53,17 @@ fn each_rule_of_low_latency_is_found_alone() {
         ("HOLD-BACK=6.0", "HOLD-BACK=5.9", "bis 4.4.3.8"),
         ("PART-HOLD-BACK=1.5", "PART-HOLD-BACK=1.4", "bis 4.4.3.8"),
         (",PART-HOLD-BACK=1.5", "", "bis 4.4.3.8"),
-        ("CAN-BLOCK-RELOAD=YES,", "", "bis 4.4.3.8"),
+        ("CAN-BLOCK-RELOAD=YES,", "", "bis 6.2.5.2"),
         ("CAN-SKIP-UNTIL=12.0", "CAN-SKIP-UNTIL=YES", "bis 4.4.3.8"),
         (inf, "", "bis 4.4.4.9"),
         ("DURATION=0.5,URI=\"10.0.ts\"", "DURATION=0.501,URI=\"10.0.ts\"", "bis 4.4.4.9"),
-        ("DURATION=0.5,URI=\"10.0.ts\"", "DURATION=0.42,URI=\"10.0.ts\"", "bis 4.4.4.9"),
+        ("DURATION=0.5,URI=\"9.2.ts\"", "DURATION=0.42,URI=\"9.2.ts\"", "bis 4.4.4.9"),
+        ("#EXT-X-PART:DURATION=0.1", "#EXT-X-MAP:URI=\"i\"\n#EXT-X-PART:DURATION=0.1", "bis 4.4.4.9"),
         ("URI=\"9.3.ts\",INDEPENDENT=YES", "URI=\"9.3.ts\"", "bis 4.4.4.9"),
         ("URI=\"10.2.ts\",GAP=YES", "URI=\"10.2.ts\"", "bis 4.4.4.9"),
         ("DURATION=0.43", "DURATION=0.431", "bis 4.4.4.9"),
         ("INDEPENDENT=YES", "INDEPENDENT=NO", "bis 4.4.4.9"),
-        ("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"10.4.ts\"\n", "", "bis 4.4.5.3"),
+        ("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"10.4.ts\"\n", "", "bis B.1"),
         ("TYPE=PART,", "", "bis 4.4.5.3"),
         ("PART,URI=\"10.4.ts\"", "PART,URI=\"10.3.ts\"", "bis 4.4.5.3"),
         (",LAST-PART=3", "", "bis 4.4.5.4"),

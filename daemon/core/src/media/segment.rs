@@ -105,7 +105,7 @@ pub struct Origin {
 pub struct Part {
     /// How long it plays.
     pub duration: Duration,
-    /// Whether a decoder can start with it.
+    /// Whether a decoder can start within it (RFC 8216bis, 4.4.4.9).
     pub independent: bool,
     /// The bytes, shared with every reader.
     pub bytes: Bytes,

@@ -156,7 +156,7 @@ impl Course {
             Self::Origin(budget) => {
                 fault.is_retryable() && fault.blame() == Blame::Upstream && budget.withdraw()
             }
-            Self::Starting(_) => fault.kind == FaultKind::Starting,
+            Self::Starting(_) => matches!(fault.kind, FaultKind::Starting | FaultKind::Failed(_)),
             Self::Operation => fault.is_retryable(),
         }
     }

@@ -20,6 +20,8 @@ use crate::metrics::SourceMetrics;
 pub(super) enum Purpose {
     /// To feed the pipeline.
     Serve(Fit),
+    /// The same, once it has shown that it is well; until then, what it brings is counted and let go.
+    Try(Fit),
     /// To show whether the source is well. What it brings is counted and let go.
     Probe,
 }
@@ -49,6 +51,8 @@ pub(super) struct Run {
     base: OnceLock<u64>,
     pub(super) resumed: AtomicBool,
     pub(super) observed: watch::Sender<Observed>,
+    /// Whether it has still to show that it is well.
+    trial: Arc<AtomicBool>,
 }
 
 impl Feed {
@@ -65,7 +69,8 @@ impl Feed {
     ) -> Self {
         let observed = watch::Sender::new(Observed::new(Instant::now()));
         let (base, resumed) = (OnceLock::new(), AtomicBool::new(false));
-        Self { run: Arc::new(Run { shared, metrics, generation, purpose, base, resumed, observed }) }
+        let trial = Arc::new(AtomicBool::new(matches!(purpose, Purpose::Try(_))));
+        Self { run: Arc::new(Run { shared, metrics, generation, purpose, base, resumed, observed, trial }) }
     }
 
     /// Declares the renditions, once the origin is known. Where they are those that the pipeline serves already, the
@@ -74,7 +79,7 @@ impl Feed {
     pub fn open(&self, opening: &Opening<'_>) -> Vec<Writer> {
         let (set, way) = match self.run.purpose {
             Purpose::Probe => (RenditionSet::without_windows(opening.target), None),
-            Purpose::Serve(fit) => {
+            Purpose::Serve(fit) | Purpose::Try(fit) => {
                 let (set, way) = self.run.shared.open(opening, fit);
                 (set, Some(way))
             }
@@ -90,8 +95,13 @@ impl Feed {
             Some(Way::Refused(why)) => Outlet::Refused(why.clone()),
         };
         let leader = if let Some(Way::Mapped(mapped)) = &way { mapped.leader() } else { 0 };
-        let writer =
-            |at| Writer { run: self.run.clone(), set: set.clone(), leads: at == leader, outlet: outlet(at) };
+        let writer = |at| Writer {
+            run: self.run.clone(),
+            set: set.clone(),
+            leads: at == leader,
+            outlet: outlet(at),
+            awaits_start: AtomicBool::new(matches!(self.run.purpose, Purpose::Try(_))),
+        };
         (0..opening.specs.len()).map(writer).collect()
     }
 
@@ -151,6 +161,11 @@ impl Feed {
         self.run.moved(duration, 0);
     }
 
+    /// Whether the run is on trial. Set to false, it serves from its next segment on.
+    pub(super) fn trial(&self) -> Arc<AtomicBool> {
+        self.run.trial.clone()
+    }
+
     /// What the run did so far. Wakes with the first media and with faults.
     pub(super) fn observed(&self) -> watch::Receiver<Observed> {
         self.run.observed.subscribe()
@@ -192,12 +207,17 @@ impl Run {
         }
     }
 
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.trial.load(Ordering::Acquire)
+    }
+
     /// Retires older runs; gives the discontinuity sequence at era 0.
     pub(super) fn take_over(&self, set: &Arc<RenditionSet>) -> Result<u64, Fault> {
         if self.shared.generation.fetch_max(self.generation, Ordering::AcqRel) > self.generation {
             return Err(Fault::new(FaultKind::Stopped));
         }
         Ok(*self.base.get_or_init(|| {
+            self.observe(|_| {}); // that it takes over is news
             self.shared.note_gap();
             self.shared.publish(set);
             let names = set.renditions.iter().map(|rendition| &rendition.spec.name);

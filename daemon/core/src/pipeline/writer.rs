@@ -1,7 +1,7 @@
 //! Where the segments of one rendition go: into its window, numbered, behind the run that was before.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ pub struct Writer {
     /// Whether the run's media time is counted by this one.
     pub(super) leads: bool,
     pub(super) outlet: Outlet,
+    /// Whether nothing of a run that began with a trial is in the windows yet, so that nothing in them can grow.
+    pub(super) awaits_start: AtomicBool,
 }
 
 /// Where what a writer takes goes.
@@ -142,6 +144,10 @@ impl Writer {
         let (bytes, duration, closes) = (operation.len_bytes(), operation.duration(), operation.closes());
         let done = match &self.outlet {
             Outlet::Refused(why) => return Err(Fault::unsupported(why.clone())),
+            Outlet::Window(_) | Outlet::Mapped(..) if !self.is_tried_by(&operation) => {
+                duration.into_iter().for_each(|duration| self.passed(duration, era));
+                return Ok(());
+            }
             Outlet::Nowhere => {
                 duration.into_iter().for_each(|duration| self.passed(duration, era));
                 return Ok(());
@@ -157,6 +163,17 @@ impl Writer {
             self.taken(bytes.min(brought), duration, era);
         }
         Ok(())
+    }
+
+    /// Whether the run is past its trial, where it had one: it begins with the next segment behind that.
+    fn is_tried_by(&self, operation: &Operation) -> bool {
+        if self.run.is_on_trial() {
+            return false;
+        }
+        if matches!(operation, Operation::Append(_) | Operation::Open(_)) {
+            self.awaits_start.store(false, Ordering::Relaxed);
+        }
+        !self.awaits_start.load(Ordering::Relaxed)
     }
 
     /// Carries out what an operation on a rendition of the source means for the windows.
@@ -245,7 +262,7 @@ impl Writer {
 
     /// Takes over if this run is the newest; gives the discontinuity sequence for `media`.
     fn admit(&self, window: &Window, media: &Media) -> Result<u64, Fault> {
-        let maps = self.run.purpose == Purpose::Serve(Fit::Map);
+        let maps = matches!(self.run.purpose, Purpose::Serve(Fit::Map) | Purpose::Try(Fit::Map));
         let changes = container_in(window).is_some_and(|container| !container.fits(&media.container));
         if maps && changes {
             let why = format!("it brings {}, which is not what is served", media.container.words());

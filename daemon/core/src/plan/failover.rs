@@ -5,10 +5,47 @@ use std::time::Duration;
 use kdl::{KdlNode, KdlValue};
 
 use crate::conf::{Node, Scalar, Shown, show_duration};
+use crate::stage::{Doc, Entry};
 
 const STALLS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(300));
 const RETURNS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
 const SPANS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
+
+/// The node.
+pub const FAILOVER: Doc = Doc {
+    name: "failover",
+    about: "When a pipeline of several sources leaves one for the next of its chain, and when it comes back.",
+    example: r#"failover stall="auto" return-after="60s" health-below=30 budget=10 per="10m" probe-return=#false"#,
+    entries: &[
+        Entry {
+            form: "stall=\"auto\"",
+            about: "When nothing new counts as a failure: auto is 2 s without a byte for an endless stream, 1.5 target \
+                    durations for a playlist; or 500ms to 5m.",
+            default: "auto",
+        },
+        Entry {
+            form: "return-after=\"60s\"",
+            about: "How long a better source must prove itself before the pipeline returns to it, 1s to 24h.",
+            default: "60s",
+        },
+        Entry {
+            form: "health-below=30",
+            about: "A health score below this counts as a failure; 0 never does, at most 100.",
+            default: "30",
+        },
+        Entry { form: "budget=10", about: "So many switches in per, 1 to 1000.", default: "10" },
+        Entry {
+            form: "per=\"10m\"",
+            about: "One switch comes back each per / budget, 1s to 24h.",
+            default: "10m",
+        },
+        Entry {
+            form: "probe-return=#false",
+            about: "Whether a source without a playlist may be connected to just to see whether it is well.",
+            default: "#false",
+        },
+    ],
+};
 
 /// When nothing new counts as a stall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,5 +129,21 @@ impl Scalar for Stall {
         }
         let after = Duration::read(value)?;
         if after < STALLS.0 || after > STALLS.1 { Err(None) } else { Ok(Self::After(after)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conf::decode;
+
+    #[test]
+    fn the_example_reads_as_what_holds_without_the_node() {
+        let (read, problems) = decode(FAILOVER.example, Failover::decode);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(read, Some(Failover::default()));
+        let shown = Failover::default().show();
+        let names: Vec<_> = shown.entries().iter().filter_map(|entry| Some(entry.name()?.value())).collect();
+        assert_eq!(names, FAILOVER.names().collect::<Vec<_>>());
     }
 }

@@ -20,7 +20,7 @@ mod template;
 
 pub use compliance::compliance;
 pub use diff::{Change, Diff, Part, ServerPart, apply, diff};
-pub use failover::{Failover, Stall};
+pub use failover::{FAILOVER, Failover, Stall};
 pub use model::{PipelinePlan, Plan, StagePlan};
 pub use read::read;
 pub use server::{Admin, Limits, Log, LogFormat, Server, Tls};

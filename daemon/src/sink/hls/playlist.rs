@@ -13,8 +13,12 @@ use sluice_core::pipeline::{Rendition, RenditionSet, Snapshot};
 
 use super::rendered::{Rendered, Slot, Subject};
 
-/// A player needs three segments to start (RFC 8216, 6.3.3); until they are there the stream is starting.
+/// A player keeps three target durations from the end (RFC 8216, 6.3.3): until so many segments are there the stream is
+/// starting.
 const FIRST_SEGMENTS: usize = 3;
+/// In low latency it keeps PART-HOLD-BACK from the end (draft-pantos-hls-rfc8216bis, 4.4.3.8), which is so many parts, and a
+/// playlist may be as short. One segment is there all the same, for players refuse a list without any.
+const FIRST_PARTS: u32 = 3;
 
 /// How the media playlists of a sink look.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +33,19 @@ impl Form {
     /// The part target of the playlists of `set`; none where they list no parts.
     pub(super) fn part_target(self, set: &RenditionSet) -> Option<Duration> {
         set.part_target.filter(|_| self.is_low_latency)
+    }
+
+    /// Fails with `Starting` while too little is there to play.
+    pub(super) fn has_started(self, snapshot: &Snapshot, set: &RenditionSet) -> Result<(), Fault> {
+        let open = snapshot.open.as_ref().map_or(Duration::ZERO, |open| open.media.duration);
+        let held_back = self.part_target(set).map(|target| FIRST_PARTS * target);
+        let is_enough = held_back.is_some_and(|held_back| snapshot.duration() + open >= held_back);
+        // players that come from other renditions have a buffer already
+        let needed = if snapshot.ended || set.succeeds || is_enough { 1 } else { FIRST_SEGMENTS };
+        if snapshot.segments.len() < needed {
+            return Err(Fault::new(FaultKind::Starting).after(Duration::from_secs(1)));
+        }
+        Ok(())
     }
 }
 
@@ -67,7 +84,7 @@ impl MediaPlaylist {
         slot.current(
             || {
                 let snapshot = self.rendition.window.snapshot();
-                has_started(&snapshot, set)?;
+                self.form.has_started(&snapshot, set)?;
                 Ok((snapshot.version, self.subject(&snapshot, set), snapshot))
             },
             |version, subject, snapshot| self.render(version, subject, &snapshot, set, scope),
@@ -138,14 +155,4 @@ impl MediaPlaylist {
         });
         reports.collect()
     }
-}
-
-/// Fails with `Starting` while too little is there to play.
-pub(super) fn has_started(snapshot: &Snapshot, set: &RenditionSet) -> Result<(), Fault> {
-    // players that come from other renditions have a buffer already
-    let needed = if snapshot.ended || set.succeeds { 1 } else { FIRST_SEGMENTS };
-    if snapshot.segments.len() < needed {
-        return Err(Fault::new(FaultKind::Starting).after(Duration::from_secs(1)));
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ use http::header::USER_AGENT;
 use http::{HeaderValue, Method, Response};
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::media::playlist::render::low_latency::Scope;
-use sluice_core::pipeline::{RenditionSet, Shared, Viewers, Window};
+use sluice_core::pipeline::{RenditionSet, Shared, State, Viewers, Window};
 use sluice_core::stage::{Body, LayerContext, Served, Viewing};
 
 use super::Hls;
@@ -16,7 +16,7 @@ use super::directive::{Directives, Presence};
 use super::multivariant::MultivariantPlaylist;
 use super::object::Object;
 use super::page;
-use super::playlist::{Form, MediaPlaylist, has_started};
+use super::playlist::{Form, MediaPlaylist};
 use super::response::{Keeping, html, player, redirect, text};
 use super::waiting::{Waited, Waiting, until_there};
 
@@ -92,13 +92,26 @@ impl Serve {
         Ok(step)
     }
 
-    /// The answer to a request for a playlist or media, as things stand.
+    /// The answer to a request for a playlist or media, as things stand. What cannot start because its source failed
+    /// says so.
     pub(super) fn step(&self, viewing: &Viewing) -> Result<Step, Fault> {
+        self.look(viewing).map_err(|fault| {
+            let has_failed = self.pipeline.status().borrow().state == State::Failed;
+            match self.pipeline.last_fault().filter(|_| has_failed && fault.kind == FaultKind::Starting) {
+                Some(last) => {
+                    Fault::new(FaultKind::Failed(last.1.kind.label())).after(Duration::from_secs(1))
+                }
+                None => fault,
+            }
+        })
+    }
+
+    fn look(&self, viewing: &Viewing) -> Result<Step, Fault> {
         let views = self.views()?;
         let views = views.as_ref().ok_or_else(not_found)?;
         let (playlist, name) = match (views.playlists.as_slice(), viewing.rest()) {
             ([only], "multivariant.m3u8") => {
-                has_started(&only.rendition().window.snapshot(), &views.set)?;
+                self.form.has_started(&only.rendition().window.snapshot(), &views.set)?;
                 return self.multivariant(views, viewing);
             }
             ([only], name) => (only, name),
@@ -134,7 +147,7 @@ impl Serve {
             Some(awaited) => {
                 let window = &playlist.rendition().window;
                 let snapshot = window.snapshot();
-                has_started(&snapshot, &views.set)?;
+                self.form.has_started(&snapshot, &views.set)?;
                 match awaited.presence(&snapshot, self.form.part_target(&views.set)) {
                     Presence::Here => Keeping::Long,
                     Presence::Ahead => return Ok(waiting(views, window, Waited::Playlist)),

@@ -72,8 +72,8 @@ impl Cutter {
             parts.take(Operation::Close { at: unit.at, time_90khz: unit.time_90khz });
             self.open(&unit, unit.is_other, parts);
         } else {
-            let Unit { at, time_90khz, is_key, is_video, .. } = unit;
-            parts.take(Operation::Unit { at, time_90khz, is_key, is_video });
+            let Unit { at, time_90khz, is_key, .. } = unit;
+            parts.take(Operation::Unit { at, time_90khz, is_key });
         }
     }
 
@@ -85,14 +85,7 @@ impl Cutter {
         (open.at, open.start_90khz) = (at, time_90khz);
         parts.take(Operation::Close { at, time_90khz });
         let tables = Some(whole.clone());
-        parts.take(Operation::Open {
-            at,
-            time_90khz,
-            discontinuity: false,
-            is_key: false,
-            is_video: true,
-            tables,
-        });
+        parts.take(Operation::Open { at, time_90khz, discontinuity: false, is_key: false, tables });
     }
 
     /// Ends the open segment at `end`; its last access unit lasts as long as the one before.
@@ -125,11 +118,11 @@ impl Cutter {
     }
 
     fn open(&mut self, unit: &Unit, discontinuity: bool, parts: &mut Parts) {
-        let Unit { at, time_90khz, step_90khz, is_key, is_video, .. } = *unit;
+        let Unit { at, time_90khz, step_90khz, is_key, .. } = *unit;
         let tables = unit.tables.clone();
         self.open = Some(Open { at, start_90khz: time_90khz, now_90khz: time_90khz, step_90khz });
         (self.is_broken, self.has_opened) = (false, true);
-        parts.take(Operation::Open { at, time_90khz, discontinuity, is_key, is_video, tables });
+        parts.take(Operation::Open { at, time_90khz, discontinuity, is_key, tables });
     }
 
     /// Whether a segment may begin here: with a keyframe, or anywhere where these are too rare.

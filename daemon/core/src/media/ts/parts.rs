@@ -11,7 +11,7 @@ use super::clock::duration;
 use super::kept::Kept;
 use crate::media::Part;
 
-/// A part is at least this much of the longest (RFC 8216bis, 4.4.3.7), with exceptions.
+/// A part is at least this much of the longest (RFC 8216bis, 4.4.4.9), with exceptions.
 const LEAST_PERCENT: i64 = 85;
 
 /// What becomes of the packets that are kept.
@@ -22,7 +22,6 @@ pub(super) enum Operation {
         time_90khz: i64,
         discontinuity: bool,
         is_key: bool,
-        is_video: bool,
         /// The tables to begin with, where they do not come by themselves.
         tables: Option<Arc<[u8]>>,
     },
@@ -31,7 +30,6 @@ pub(super) enum Operation {
         at: u64,
         time_90khz: i64,
         is_key: bool,
-        is_video: bool,
     },
     Close {
         at: u64,
@@ -66,7 +64,6 @@ pub(super) struct Parts {
     /// The access units behind the start, and the distance of the last two.
     marks: VecDeque<Mark>,
     step_90khz: i64,
-    is_video: bool,
     tables: Option<Arc<[u8]>>,
 }
 
@@ -126,17 +123,14 @@ impl Parts {
 
     fn carry_out(&mut self, operation: Operation, output: &mut Output<'_>) {
         match operation {
-            Operation::Open { at, time_90khz, discontinuity, is_key, is_video, tables } => {
+            Operation::Open { at, time_90khz, discontinuity, is_key, tables } => {
                 output.kept.forget(at);
-                (self.tables, self.is_video) = (tables, is_video);
+                self.tables = tables;
                 self.start = Some(Mark { at, time_90khz, is_key });
                 let behind = duration(self.newest_90khz - time_90khz);
                 output.events.push(Event::Open { discontinuity, behind });
             }
-            Operation::Unit { at, time_90khz, is_key, is_video } => {
-                self.is_video = is_video;
-                self.mark(Mark { at, time_90khz, is_key }, output);
-            }
+            Operation::Unit { at, time_90khz, is_key } => self.mark(Mark { at, time_90khz, is_key }, output),
             Operation::Close { at, time_90khz } => {
                 self.cut_to(Mark { at, time_90khz, is_key: false }, output);
                 self.start = None;
@@ -149,14 +143,9 @@ impl Parts {
     fn mark(&mut self, mark: Mark, output: &mut Output<'_>) {
         let before = self.marks.back().copied().or(self.start);
         self.step_90khz = before.map_or(0, |before| mark.time_90khz - before.time_90khz);
-        let starts_anew = self.is_video && mark.is_key && self.start.is_some_and(|start| !start.is_key);
-        if starts_anew {
-            self.cut_to(mark, output);
-        } else {
-            self.marks.push_back(mark);
-            while let Some(end) = self.next_end() {
-                self.part(end, output);
-            }
+        self.marks.push_back(mark);
+        while let Some(end) = self.next_end() {
+            self.part(end, output);
         }
     }
 
@@ -170,20 +159,23 @@ impl Parts {
         self.part(mark, output);
     }
 
-    /// Where the next part ends, if enough is there to say so.
+    /// Where the next part ends, if enough is there to say so: before a keyframe where that leaves enough, so that the
+    /// part behind it can be decoded from its start.
     fn next_end(&self) -> Option<Mark> {
         let (start, longest) = (self.start?, self.longest_90khz?);
         let elapsed = |mark: &Mark| mark.time_90khz - start.time_90khz;
         let is_enough = |mark: &Mark| elapsed(mark) * 100 >= longest * LEAST_PERCENT;
         let within = self.marks.iter().take_while(|mark| elapsed(mark) <= longest).count();
         let last_within = within.checked_sub(1).and_then(|at| self.marks.get(at)).copied();
+        let key = self.marks.iter().take(within).rfind(|mark| mark.is_key && is_enough(mark)).copied();
+        let key = key.filter(|mark| mark.at > start.at);
         let Some(beyond) = self.marks.get(within) else {
             let is_full = |mark: &Mark| is_enough(mark) && elapsed(mark) + self.step_90khz > longest;
-            return last_within
-                .filter(|mark| elapsed(mark) == longest || (self.step_90khz > 0 && is_full(mark)));
+            let ends = |mark: &Mark| elapsed(mark) == longest || (self.step_90khz > 0 && is_full(mark));
+            return last_within.filter(ends).map(|last| key.unwrap_or(last));
         };
         let last_within = last_within.filter(|mark| mark.at > start.at);
-        Some(last_within.filter(is_enough).unwrap_or_else(|| {
+        Some(key.or(last_within.filter(is_enough)).unwrap_or_else(|| {
             between(last_within.unwrap_or(start), *beyond, start, start.time_90khz + longest)
         }))
     }
@@ -191,9 +183,10 @@ impl Parts {
     /// Gives out what is before `end` as a part.
     fn part(&mut self, end: Mark, output: &mut Output<'_>) {
         let Some(start) = self.start.replace(end) else { return };
-        let mut has_unit = start.is_key;
+        // what counts is that it contains a keyframe, not where (4.4.4.9)
+        let mut independent = start.is_key;
         while let Some(mark) = self.marks.pop_front_if(|mark| mark.at <= end.at) {
-            has_unit |= mark.at < end.at;
+            independent |= mark.is_key && mark.at < end.at;
         }
         if end.at <= start.at {
             // a unit without packets: its time goes to what follows
@@ -203,7 +196,6 @@ impl Parts {
         }
         let tables = self.tables.take();
         let bytes: Bytes = output.kept.take(tables.as_deref().unwrap_or_default(), end.at);
-        let independent = if self.is_video { start.is_key } else { has_unit };
         // each rounded from the start of the time line, so that no error adds up
         let duration = duration(end.time_90khz) - duration(start.time_90khz);
         output.events.push(Event::Part(Part { duration, independent, bytes }));

@@ -89,12 +89,21 @@ fn keyframes_are_found_without_a_flag() {
 }
 
 #[test]
-fn parts_are_as_long_as_asked_and_end_before_keyframes() {
-    let segments = cut(&Shape { gop: 23, ..Shape::default() }.build());
-    let parts: Vec<_> =
-        segments[0].parts.iter().map(|(duration, key)| (duration.as_millis(), *key)).collect();
-    let gop = [(200, true), (200, false), (200, false), (200, false), (120, false)];
-    assert_eq!(parts, [gop, gop, gop].concat()[..parts.len()]);
+fn parts_are_as_long_as_asked_and_tell_where_a_keyframe_is() {
+    let parts_of = |shape: Shape| -> Vec<_> {
+        let segments = cut(&shape.build());
+        segments[0].parts.iter().map(|(duration, key)| (duration.as_millis(), *key)).collect()
+    };
+    // a keyframe each 920 ms: a part that would be too short before it goes on behind it
+    let parts = parts_of(Shape { gop: 23, ..Shape::default() });
+    let keys: Vec<_> = (0..parts.len()).filter(|at| parts[*at].1).collect();
+    assert_eq!(keys, [0, 4, 9]);
+    let (last, others) = parts.split_last().unwrap();
+    assert!(others.iter().all(|(millis, _)| *millis == 200) && last.0 == 160, "{parts:?}");
+    // each 380 ms: 180 ms are enough before it
+    let parts = parts_of(Shape { gop: 19, step_90khz: 1800, frames: 300, ..Shape::default() });
+    let gop = [(200, true), (180, false)];
+    assert_eq!(parts, gop.repeat(parts.len())[..parts.len()]);
 }
 
 #[test]

@@ -317,7 +317,7 @@ impl Chain {
     }
 
     /// While a stand-in serves, better sources are tried as their rests end: beside it, or by their list where they have
-    /// one, for an old list brings media too.
+    /// one. First media is no proof: an old list brings some, and so does an origin that sends what it had kept.
     fn try_better(&mut self, now: Instant, at: usize, steps: &mut Vec<Step>) {
         if self.is_pinned || self.probe.is_some() || self.budget.left(now) == 0 {
             return;
@@ -329,7 +329,7 @@ impl Chain {
             steps.push(Step::Probe(id));
         } else {
             self.coming = Some((id, Some(live_again())));
-            steps.push(Step::Start(id));
+            steps.push(Step::Try(id));
         }
     }
 

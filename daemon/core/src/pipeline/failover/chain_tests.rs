@@ -158,10 +158,10 @@ async fn while_the_slate_plays_better_sources_are_tried_beside_it() {
     assert_eq!(scene.down(1, Reason::Fault(FaultKind::Dns)), [Step::Stop(1), Step::Start(2)]);
     let steps = scene.live(2);
     assert!(steps.iter().any(switched(1, 2, &Reason::Fault(FaultKind::Dns))), "{steps:?}");
-    assert_eq!(scene.after(1), [Step::Start(1)]);
+    assert_eq!(scene.after(1), [Step::Try(1)]);
     assert_eq!(scene.down(1, Reason::Fault(FaultKind::Dns)), [Step::Stop(1)]);
     assert_eq!(scene.chain.serving(), Some(2), "the slate plays on");
-    assert_eq!(scene.after(2), [Step::Start(1)]);
+    assert_eq!(scene.after(2), [Step::Try(1)]);
     let steps = scene.live(1);
     assert!(steps.iter().any(switched(2, 1, &Reason::Return)), "{steps:?}");
 }

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
@@ -26,6 +27,10 @@ pub(super) struct Run {
     pub(super) generation: u64,
     pub(super) detector: Detector,
     pub(super) observed: watch::Receiver<Observed>,
+    /// Whether it began with a trial.
+    was_tried: bool,
+    /// Whether it has still to show that it is well before it serves.
+    trial: Arc<AtomicBool>,
     task: JoinHandle<Result<End, Fault>>,
     /// Whether its result was given.
     is_over: bool,
@@ -42,18 +47,18 @@ impl Run {
     ) -> Self {
         let metrics = shared.metrics.source(&link.stage);
         let feed = Feed::of_run(shared.clone(), metrics, generation, purpose);
-        let observed = feed.observed();
+        let (observed, trial) = (feed.observed(), feed.trial());
         let (stage, upstream, around) = (link.stage.clone(), link.upstream(), shared.around.clone());
         let context = SourceContext { stage, upstream, feed, around };
         let spec = &link.plan.spec;
         let source = match purpose {
             Purpose::Probe => spec.probe(context.clone()).unwrap_or_else(|| spec.build(context)),
-            Purpose::Serve(_) => spec.build(context),
+            Purpose::Serve(_) | Purpose::Try(_) => spec.build(context),
         };
-        let stage = link.stage.clone();
+        let (stage, was_tried) = (link.stage.clone(), matches!(purpose, Purpose::Try(_)));
         let detector = Detector { liveness: spec.liveness(), stall, started: Instant::now() };
         let task = tokio::spawn(caught(source, stage.clone()));
-        Self { id: link.id, stage, generation, detector, observed, task, is_over: false }
+        Self { id: link.id, stage, generation, detector, observed, was_tried, trial, task, is_over: false }
     }
 
     /// Waits until it ends, and gives its result, or until it reports something that is worth a look.
@@ -79,9 +84,19 @@ impl Run {
         self.task.is_finished()
     }
 
-    /// Whether it brought media.
-    pub(super) fn is_live(&self) -> bool {
-        self.observed.borrow().media.is_some()
+    /// Whether it brought media, into the windows.
+    pub(super) fn is_live(&self, shared: &Shared) -> bool {
+        self.live_since().is_some() && (!self.was_tried || shared.run() == self.generation)
+    }
+
+    /// Whether it is on trial.
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.trial.load(Ordering::Acquire)
+    }
+
+    /// It serves from its next segment on.
+    pub(super) fn pass(&self) {
+        self.trial.store(false, Ordering::Release);
     }
 
     /// Whether what it brings is new: a list that was not seen to move may be an old one.

@@ -25,6 +25,8 @@ pub(super) enum Event {
 pub(super) enum Step {
     /// Run this source; it serves when it is live.
     Start(Id),
+    /// Run this source; it serves when it has been live for long enough.
+    Try(Id),
     /// Run this stand-in beside the source that is coming; it serves when it is live, unless the other one does.
     Bridge(Id),
     /// End the run of this source.

@@ -22,7 +22,8 @@ impl Director {
     pub(super) fn take(&mut self, steps: Vec<Step>) {
         for step in steps {
             match step {
-                Step::Start(id) => self.start(id),
+                Step::Start(id) => self.start(id, Purpose::Serve),
+                Step::Try(id) => self.start(id, Purpose::Try),
                 Step::Bridge(id) => self.start_bridge(id),
                 Step::Stop(id) => self.stop(id),
                 Step::Probe(id) => self.start_probe(id),
@@ -35,28 +36,28 @@ impl Director {
         }
     }
 
-    fn start(&mut self, id: Id) {
+    fn start(&mut self, id: Id, purpose: fn(Fit) -> Purpose) {
         self.runs += 2; // the one between is for a bridge, which what is coming must be able to retire
-        let run = self.run(id, self.runs);
+        let run = self.run(id, self.runs, purpose);
         let before = std::mem::replace(&mut self.coming, run);
         self.dismiss(before);
     }
 
     fn start_bridge(&mut self, id: Id) {
         let coming = self.coming.as_ref().map_or(self.runs, |run| run.generation);
-        let run = self.run(id, coming.saturating_sub(1));
+        let run = self.run(id, coming.saturating_sub(1), Purpose::Serve);
         let before = std::mem::replace(&mut self.bridge, run);
         self.dismiss(before);
     }
 
-    fn run(&mut self, id: Id, generation: u64) -> Option<Run> {
+    fn run(&mut self, id: Id, generation: u64, purpose: fn(Fit) -> Purpose) -> Option<Run> {
         let is_owned_by = |owner: Id| owner == id || self.links.iter().all(|link| link.id != owner);
         let fit = if self.owner.is_none_or(is_owned_by) { Fit::Replace } else { Fit::Map };
         let link = self.links.iter().find(|link| link.id == id)?;
         if !self.started.insert(id) {
             self.shared.metrics.source(&link.stage).restarts.inc();
         }
-        Some(Run::start(link, &self.shared, generation, Purpose::Serve(fit), self.policy.stall))
+        Some(Run::start(link, &self.shared, generation, purpose(fit), self.policy.stall))
     }
 
     fn start_probe(&mut self, id: Id) {
@@ -87,8 +88,8 @@ impl Director {
 
     /// Takes note of a run that brought its first media.
     pub(super) fn see_live(&mut self, now: Instant) {
-        let live =
-            self.coming.take_if(|run| run.is_live()).or_else(|| self.bridge.take_if(|run| run.is_live()));
+        let is_live = |run: &mut Run| run.is_live(&self.shared);
+        let live = self.coming.take_if(is_live).or_else(|| self.bridge.take_if(is_live));
         let Some(run) = live else { return };
         let id = run.id;
         let before = self.serving.replace(run);
@@ -231,9 +232,25 @@ impl Director {
     /// durations are enough.
     pub(super) fn proof(&self) -> Option<Instant> {
         let probe = self.probe.as_ref()?;
-        let least = 2 * probe.observed.borrow().target;
-        let all = self.policy.return_after;
-        Some(probe.live_since()? + if self.chain.is_stood_in() { least.min(all) } else { all })
+        let least = self.passes(probe)?;
+        Some(if self.chain.is_stood_in() { least } else { probe.live_since()? + self.policy.return_after })
+    }
+
+    /// When a run that brings media has done so for long enough to take the place of a stand-in.
+    fn passes(&self, run: &Run) -> Option<Instant> {
+        let least = 2 * run.observed.borrow().target;
+        Some(run.live_since()? + least.min(self.policy.return_after))
+    }
+
+    /// Ends the trial of the source that is coming, where it is due, or where nothing else is served; gives when it is.
+    pub(super) fn judge_trial(&self, now: Instant) -> Option<Instant> {
+        let coming = self.coming.as_ref().filter(|run| run.is_on_trial())?;
+        let due = self.passes(coming)?;
+        if due > now && self.serving.is_some() {
+            return Some(due);
+        }
+        coming.pass();
+        None
     }
 
     /// Follows the configuration.

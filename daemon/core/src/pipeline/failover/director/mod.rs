@@ -220,6 +220,9 @@ impl Director {
                 }
             }
         }
+        if let Some(judged) = self.judge_trial(now) {
+            due = due.min(judged);
+        }
         if let Some(late) = self.bridge_due(now) {
             if late <= now {
                 self.bridge_now(now);
