@@ -103,21 +103,30 @@ fn of_media(said: &str) -> Vec<&str> {
     said.lines().filter(own).collect()
 }
 
-/// Asserts that ffmpeg decodes what a viewer took.
-async fn assert_decodes(taken: &Taken, directory: &Path, name: &str) {
+/// Asserts that ffmpeg decodes what a viewer took, and that times only rise between two discontinuities.
+async fn assert_decodes(taken: &Taken, directory: &Path, name: &str, streams: usize) {
     let directory = directory.join(name);
     std::fs::create_dir(&directory).unwrap();
     assert_eq!(of_media(&decode(taken, &directory).await), [""; 0], "{name}");
+    let mut eras: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    for segment in &taken.segments {
+        eras.entry(segment.entry.discontinuity_sequence).or_default().extend_from_slice(&segment.bytes);
+    }
+    for (era, bytes) in eras {
+        let file = directory.join(format!("era-{era}.ts"));
+        std::fs::write(&file, bytes).unwrap();
+        assert_times_rise(&file, streams).await;
+    }
 }
 
-/// Asserts that ffmpeg decodes one transport stream, and that its times only rise.
+/// Asserts that ffmpeg decodes one transport stream of video and audio, and that its times only rise.
 async fn assert_is_one(bytes: &[u8], directory: &Path) {
     assert_eq!(of_media(&ring::decode(bytes, directory).await), [""; 0]);
-    assert_times_rise(&directory.join("taken.ts")).await;
+    assert_times_rise(&directory.join("taken.ts"), 2).await;
 }
 
-/// The decoding times of the packets of each stream in a file; each must be behind the one before.
-async fn assert_times_rise(file: &Path) {
+/// Asserts that a file has so many streams, and that each packet of a stream is decoded behind the one before.
+async fn assert_times_rise(file: &Path, streams: usize) {
     let mut command = tokio::process::Command::new(program("ffprobe", "ffmpeg"));
     command.args(["-v", "error", "-show_entries", "packet=stream_index,dts", "-of", "csv=p=0"]).arg(file);
     let output = command.output().await.unwrap();
@@ -129,7 +138,7 @@ async fn assert_times_rise(file: &Path) {
         let before = last.insert(stream.to_owned(), time);
         assert!(before.is_none_or(|before| time > before), "stream {stream}: {time} behind {before:?}");
     }
-    assert_eq!(last.len(), 2, "video and audio: {last:?}");
+    assert_eq!(last.len(), streams, "{}: {last:?}", file.display());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,15 +170,15 @@ async fn a_ladder_with_its_audio_apart_goes_over_a_muxed_stream_and_a_slate_and_
     for (taken, name) in all.iter().zip(["video-1", "video-2", "audio-1"]) {
         taken.assert_whole();
         assert_in_step(taken, &all[0]);
-        assert_decodes(taken, three.directory.path(), name).await;
+        assert_decodes(taken, three.directory.path(), name, 1).await;
     }
     assert_is_one(&bytes, three.directory.path()).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_muxed_stream_goes_over_to_a_ladder_with_its_audio_apart() {
+/// Lets a muxed stream go over to what an encoder makes with its audio apart.
+async fn muxed_goes_over_to(ladder: Ladder) {
     let directory = tempfile::tempdir().unwrap();
-    let encoder = Encoder::start(Ladder::TwoVariants).await;
+    let encoder = Encoder::start(ladder).await;
     let nginx = Nginx::serving(encoder.directory()).await;
     let origin = Origin::start().await;
     origin.script(|_| Some(live(8, After::Silence)));
@@ -188,10 +197,20 @@ async fn a_muxed_stream_goes_over_to_a_ladder_with_its_audio_apart() {
     viewing.takes(5, SOON).await;
     let taken = viewing.stop().await;
     taken.assert_whole();
-    assert_decodes(&taken, directory.path(), "main").await;
+    assert_decodes(&taken, directory.path(), "main", 2).await;
     assert_is_one(&bytes, directory.path()).await;
     let playback = play_with_ffmpeg(&sluice.url("/live/news/index.m3u8"), Duration::from_secs(4)).await;
     assert!(playback.length(0) > 3.0 && playback.length(1) > 3.0, "{}", playback.complaints);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_muxed_stream_goes_over_to_a_ladder_with_its_audio_apart() {
+    muxed_goes_over_to(Ladder::TwoVariants).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_muxed_stream_goes_over_to_video_with_packed_audio() {
+    muxed_goes_over_to(Ladder::PackedAudioGroup).await;
 }
 
 /// A file of some seconds with these codecs.

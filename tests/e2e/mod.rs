@@ -5,6 +5,7 @@ mod admin;
 mod architecture;
 mod audience;
 mod certificates;
+mod clients;
 mod documents;
 mod exec;
 mod failover;

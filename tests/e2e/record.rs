@@ -1,5 +1,6 @@
 //! Recording: files that play, whatever happens to the daemon or to the disk.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -126,16 +127,52 @@ async fn fragmented_mp4_stays_what_it_is_with_its_initialization_section_at_the_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_best_variant_is_recorded_with_its_audio() {
-    let scene = Scene::new(Ladder::TwoVariants, "roll=\"2s\"").await;
-    scene.has_files(6.0).await;
+    for ladder in [Ladder::TwoVariants, Ladder::PackedAudioGroup] {
+        let scene = Scene::new(ladder, "roll=\"2s\"").await;
+        scene.has_files(4.0).await;
+        let dir = scene.stop().await;
+        let listing = listed(&dir, "index.m3u8", "Z.ts");
+        for entry in &listing.entries {
+            let (complaints, streams) = probe(&dir.join(&entry.uri).display().to_string()).await;
+            assert_eq!(complaints, "", "{}", entry.uri);
+            assert!(streams.contains("h264") && streams.contains("aac"), "both in one file: {streams}");
+        }
+        let seconds: f64 = listing.entries.iter().map(|entry| entry.seconds).sum();
+        let index = dir.join("index.m3u8").display().to_string();
+        let playback = play_with_ffmpeg(&index, Duration::from_secs(60)).await;
+        assert_eq!(playback.complaints, "");
+        assert_eq!(playback.steps_over(0, FRAME_SECONDS), [0.0; 0]);
+        for stream in [0, 1] {
+            let length = playback.length(stream);
+            assert!((length - seconds).abs() < 0.6, "stream {stream} plays {length} s of {seconds} s");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_mixed_survives_a_kill_and_a_reload_goes_on_without_a_loss() {
+    let mut scene = Scene::new(Ladder::TwoVariants, "roll=\"1h\"").await;
+    scene.sluice.wait_for_metric("sluice_record_bytes_total", &[], 200_000.0, 2 * SOON).await;
+    let written = scene.sluice.metrics().await.sum("sluice_record_bytes_total", &[]);
+    scene.sluice.process().signal(Signal::SIGKILL);
+    scene.sluice.process().ended(SOON).await;
+    scene.sluice = scene.sluice.setup().clone().start().await;
+    scene.has_files(1.0).await;
+    let dir = directory(scene.sluice.setup());
+    let recovered = dir.join(&names(&dir, "Z.ts")[0]);
+    assert!(std::fs::metadata(&recovered).unwrap().len() as f64 >= written);
+    assert_eq!(probe(&recovered.display().to_string()).await.0, "");
+    scene.sluice.wait_for_metric("sluice_record_bytes_total", &[], 200_000.0, 2 * SOON).await;
+    let url = scene.nginx.url("/index.m3u8");
+    scene.sluice.apply("news.kdl", &recording(&url, "roll=\"2s\"")).await;
+    scene.has_files(4.0).await;
+    let lost = scene.sluice.metrics().await.sum("sluice_record_lost_seconds_total", &[]);
+    assert_eq!(lost, 0.0);
     let dir = scene.stop().await;
-    let text = std::fs::read_to_string(dir.join("index.m3u8")).unwrap();
-    assert_eq!(check(&text), [], "{text}");
-    assert_eq!(text.matches("#EXT-X-STREAM-INF").count(), 1, "{text}");
-    let playback =
-        play_with_ffmpeg(&dir.join("index.m3u8").display().to_string(), Duration::from_secs(60)).await;
-    assert_eq!(playback.complaints, "");
-    assert!(playback.length(0) > 4.0 && playback.length(1) > 4.0, "both play");
+    let listing = listed(&dir, "index.m3u8", "Z.ts");
+    for entry in &listing.entries {
+        assert_eq!(probe(&dir.join(&entry.uri).display().to_string()).await.0, "", "{}", entry.uri);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,6 +274,44 @@ async fn a_full_disk_pauses_the_recording_and_no_viewer_notices() {
     assert!(sluice.terminate().await.0.success());
     listed(&directory(&setup), "index.m3u8", "Z.ts");
     drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_blocks_pauses_the_recording_and_no_viewer_notices() {
+    let origin = Origin::start().await;
+    let live = Live::with_size("a", 20_000).window(20).filled(6);
+    origin.mount("/news", &live);
+    let _ticking = live.ticking(Duration::from_secs(1));
+    let setup = setup();
+    let dir = directory(&setup);
+    std::fs::create_dir_all(&dir).unwrap();
+    // the playlist is written into it when the first file is finished: nothing goes on until someone reads
+    let pipe = dir.join("index.m3u8.new");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let text = recording(&origin.url("/news/index.m3u8"), "roll=\"2s\"");
+    let sluice = setup.file("news.kdl", &text).start().await;
+    serves(&sluice, "/live/news/index.m3u8").await;
+    let mut viewing = Viewer::new(sluice.viewers, "/live/news/index.m3u8").watch();
+
+    sluice.wait_for_metric("sluice_record_paused", &[], 1.0, 2 * SOON).await;
+    viewing.takes(5, SOON).await;
+    let view = sluice.api("/api/v1/pipelines/news").await.json();
+    assert_eq!((&view["state"], &view["pushing"][0]["state"]), (&"live".into(), &"paused".into()), "{view}");
+    assert_eq!(view["pushing"][0]["reason"], "nothing could be written for 5 s, and it still goes on");
+    assert_eq!(sluice.log().matches("recording paused").count(), 1, "{}", sluice.log());
+
+    // whoever waits for a reader is let go, and what was a pipe is a file from now on
+    let reader =
+        std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(&pipe).unwrap();
+    std::fs::remove_file(&pipe).unwrap();
+    let goes_on = async || (sluice.metrics().await.sum("sluice_record_paused", &[]) == 0.0).then_some(());
+    eventually("the recording goes on", 2 * SOON, goes_on).await;
+    drop(reader);
+    viewing.takes(3, SOON).await;
+    viewing.stop().await.assert_whole();
+    let setup = sluice.setup().clone();
+    assert!(sluice.terminate().await.0.success());
+    listed(&directory(&setup), "index.m3u8", "Z.ts");
 }
 
 #[tokio::test(flavor = "multi_thread")]

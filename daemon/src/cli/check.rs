@@ -3,10 +3,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use kdl::{KdlDocument, KdlEntry};
 use serde::Serialize;
-use sluice_core::conf::{Place, Problem, Severity};
-use sluice_core::plan::{Plan, Settled};
+use sluice_core::conf::{Code, File, Place, Problem, Problems, Severity};
+use sluice_core::plan::{Good, Settled};
 
 use super::{CONFIGURATION, Format, complain, print, read, render};
 
@@ -16,7 +18,7 @@ pub(super) fn check(dir: &Path, format: Format) -> ExitCode {
         Ok(settled) => settled,
         Err(code) => return code,
     };
-    let mut missing = missing(&settled.good.plan);
+    let mut missing = missing(&settled.good);
     missing.extend(nothing_to_read(dir, &settled));
     let good = !settled.problems.are_fatal() && missing.is_empty();
     let code = if good { 0 } else { CONFIGURATION };
@@ -24,7 +26,12 @@ pub(super) fn check(dir: &Path, format: Format) -> ExitCode {
         Format::Json => print(&json(&settled, &missing, good), code),
         Format::Text => {
             let mut text = render::problems(&settled.problems);
-            text.extend(missing.iter().map(|missing| format!("error: {missing}\n")));
+            let (placed, others): (Vec<_>, Vec<_>) =
+                missing.iter().partition(|missing| missing.place.is_some());
+            text += &render::problems(&Problems::from(
+                placed.into_iter().filter_map(Missing::problem).collect::<Vec<_>>(),
+            ));
+            text.extend(others.iter().map(|missing| format!("error: {missing}\n")));
             if good && text.is_empty() {
                 return print(&summary(dir, &settled), 0);
             }
@@ -41,6 +48,15 @@ struct Missing {
     path: String,
     /// Who needs it: the server or a pipeline.
     needed_by: String,
+    /// Where it is named, unless a template puts the name together.
+    #[serde(skip)]
+    place: Option<Place>,
+}
+
+impl Missing {
+    fn problem(&self) -> Option<Problem> {
+        Some(Problem::new(Code::Missing, self.place.clone()?, self.to_string()))
+    }
 }
 
 impl std::fmt::Display for Missing {
@@ -49,7 +65,8 @@ impl std::fmt::Display for Missing {
     }
 }
 
-fn missing(plan: &Plan) -> Vec<Missing> {
+fn missing(good: &Good) -> Vec<Missing> {
+    let plan = &good.plan;
     let mut needed: Vec<(String, std::path::PathBuf, &'static str)> = Vec::new();
     let mut need = |by: &str, files: Vec<(std::path::PathBuf, &'static str)>| {
         needed.extend(files.into_iter().map(|(path, what)| (by.to_owned(), path, what)));
@@ -66,8 +83,30 @@ fn missing(plan: &Plan) -> Vec<Missing> {
         pipeline.sinks.iter().for_each(|sink| need(&by, sink.spec.files()));
     }
     let gone = needed.into_iter().filter(|(_, path, what)| *what == "program" || !path.is_file());
-    gone.map(|(needed_by, path, what)| Missing { what, path: path.display().to_string(), needed_by })
-        .collect()
+    let missing = gone.map(|(needed_by, path, what)| {
+        let path = path.display().to_string();
+        Missing { what, needed_by, place: place_of(&good.files, &path), path }
+    });
+    missing.collect()
+}
+
+/// Where a file names something: its first entry with just this text.
+fn place_of(files: &[(String, String)], wanted: &str) -> Option<Place> {
+    files.iter().find_map(|(name, text)| {
+        let document = KdlDocument::parse_v2(text).ok()?;
+        let span = entry_of(&document, wanted)?.span();
+        let (start, end) = (span.offset(), span.offset() + span.len());
+        let blank = text.get(start..end).map_or(0, |entry| entry.len() - entry.trim_start().len());
+        let file = File { name: name.as_str().into(), text: text.as_str().into() };
+        Some(Place::new(Arc::new(file), start + blank..end, "not there"))
+    })
+}
+
+fn entry_of<'d>(document: &'d KdlDocument, wanted: &str) -> Option<&'d KdlEntry> {
+    document.nodes().iter().find_map(|node| {
+        let named = node.entries().iter().find(|entry| entry.value().as_string() == Some(wanted));
+        named.or_else(|| entry_of(node.children()?, wanted))
+    })
 }
 
 /// Whether a path, or a name in `PATH`, is a file that may be run.
@@ -87,7 +126,7 @@ fn is_program(name: &str) -> bool {
 fn nothing_to_read(dir: &Path, settled: &Settled) -> Option<Missing> {
     let empty = settled.good.files.is_empty() && settled.held_back.is_empty();
     let path = dir.join("*.kdl").display().to_string();
-    empty.then(|| Missing { what: "file", path, needed_by: "the configuration".to_owned() })
+    empty.then(|| Missing { what: "file", path, needed_by: "the configuration".to_owned(), place: None })
 }
 
 fn summary(dir: &Path, settled: &Settled) -> String {
@@ -118,7 +157,15 @@ struct Checked<'a> {
     files: usize,
     pipelines: usize,
     problems: Vec<Shown<'a>>,
-    missing: &'a [Missing],
+    missing: Vec<ShownMissing<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownMissing<'a> {
+    #[serde(flatten)]
+    missing: &'a Missing,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<Marked<'a>>,
 }
 
 #[derive(Serialize)]
@@ -150,7 +197,10 @@ fn json(settled: &Settled, missing: &[Missing], ok: bool) -> String {
         files: settled.good.files.len() + settled.held_back.len(),
         pipelines: settled.good.plan.pipelines.len(),
         problems: settled.problems.iter().map(shown).collect(),
-        missing,
+        missing: missing
+            .iter()
+            .map(|missing| ShownMissing { missing, place: missing.place.as_ref().map(marked) })
+            .collect(),
     };
     let value = serde_json::to_value(checked).unwrap_or_default();
     format!("{value:#}\n")
@@ -213,12 +263,26 @@ mod tests {
         };
         for program in ["no-such-program-7", "/nowhere/ffmpeg", "/etc/passwd"] {
             let found: Vec<String> =
-                missing(&settled(&text(program)).good.plan).iter().map(ToString::to_string).collect();
+                missing(&settled(&text(program)).good).iter().map(ToString::to_string).collect();
             assert_eq!(found, [format!("the program {program} of pipeline `a` is missing")]);
         }
         for program in ["sh", "/bin/sh"] {
-            assert!(missing(&settled(&text(program)).good.plan).is_empty());
+            assert!(missing(&settled(&text(program)).good).is_empty());
         }
+    }
+
+    #[test]
+    fn what_is_missing_is_shown_where_it_is_named() {
+        let settled = settled(
+            "pipeline \"a\" {\n    source \"exec\" \"no-such-program-7\" \"-i\"\n    sink \"hls\" path=\"/a\"\n}\n",
+        );
+        let missing = missing(&settled.good);
+        let place = missing[0].problem().unwrap().place;
+        assert_eq!(place.to_string(), "a.kdl:2:19");
+        assert_eq!(place.file.text.get(place.span.clone()), Some("\"no-such-program-7\""));
+        let value: serde_json::Value = serde_json::from_str(&json(&settled, &missing, false)).unwrap();
+        let shown = &value["missing"][0];
+        assert_eq!((&shown["what"], &shown["place"]["line"]), (&"program".into(), &2.into()), "{value}");
     }
 
     #[test]
@@ -234,7 +298,7 @@ mod tests {
     #[test]
     fn a_certificate_that_is_not_there_is_named() {
         let settled = settled("server { tls cert=\"/nowhere/cert.pem\" key=\"/nowhere/key.pem\"; }");
-        let found: Vec<String> = missing(&settled.good.plan).iter().map(ToString::to_string).collect();
+        let found: Vec<String> = missing(&settled.good).iter().map(ToString::to_string).collect();
         assert_eq!(
             found,
             [

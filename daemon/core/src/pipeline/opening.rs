@@ -48,7 +48,9 @@ impl Shared {
             }
             Fit::Map => match Mapped::new(&served, opening) {
                 Ok(mapped) => {
-                    self.grow_target(&served, opening.target);
+                    if mapped.keeps_lengths() {
+                        self.grow_target(&served, opening.target);
+                    }
                     if let Some(ways) = mapped.words() {
                         tracing::info!(pipeline = %self.name, ways, "what the source brings is mapped onto what is served");
                     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{RenditionSpec, Window};
+use super::{RenditionSpec, Role, Window};
 use crate::port::Numbering;
 
 /// A segment that the set before takes in while it is replaced must not share a number with a new one.
@@ -18,6 +18,14 @@ pub struct Rendition {
     pub spec: RenditionSpec,
     /// Its segments.
     pub window: Arc<Window>,
+}
+
+impl Rendition {
+    /// An attribute of its EXT-X-MEDIA tag, without quotes where it has none.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        let Role::Alternative { attributes, .. } = &self.spec.role else { return None };
+        attributes.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// Every rendition of a pipeline.

@@ -1,7 +1,9 @@
 //! The sink kind `record`: writes what a pipeline carries into files, with a playlist that plays them.
 
+mod choice;
 mod file;
 mod index;
+mod mixing;
 mod name;
 mod recorder;
 mod shelf;

@@ -1,5 +1,8 @@
 //! Follows the windows of the renditions that are recorded, and has every piece written in order.
 
+mod pausing;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,14 +13,14 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::media::{Container, playlist::render};
 use sluice_core::metrics::RecordMetrics;
-use sluice_core::pipeline::{
-    Follower, Found, Piece, PushContext, PushState, Pusher, Rendition, RenditionSet, Role,
-};
+use sluice_core::pipeline::{Follower, Found, Piece, PushContext, PushState, Pusher, RenditionSet};
 use sluice_core::stage::Operation;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Record;
+use super::choice::{choose, extension};
+use super::mixing::{Mixing, Step};
 use super::shelf::{Write, playlist_of};
 use super::writer::{Command, Writer};
 
@@ -32,7 +35,7 @@ const ROOM_AGAIN: Duration = Duration::from_secs(1);
 const NEW_SET: Duration = Duration::from_secs(10);
 
 /// Writes are told apart over all runs.
-static NEXT_WRITE: AtomicU64 = AtomicU64::new(1);
+pub(super) static NEXT_WRITE: AtomicU64 = AtomicU64::new(1);
 
 /// The work of a `record` sink.
 pub(super) struct Recorder {
@@ -56,6 +59,16 @@ struct Session {
     multivariant: Option<Arc<str>>,
 }
 
+impl Session {
+    /// Whether its renditions are mixed into one stream: those of a transport stream are. None as long as nobody knows.
+    fn is_mixed(&self) -> Option<bool> {
+        let [main, _, ..] = &*self.tracks else { return Some(false) };
+        let snapshot = main.follower.rendition().window.snapshot();
+        let newest = snapshot.segments.last().or(snapshot.open.as_ref())?;
+        Some(newest.media.container == Container::TransportStream)
+    }
+}
+
 /// One run of a recorder.
 struct Run {
     spec: Record,
@@ -64,6 +77,10 @@ struct Run {
     began: Instant,
     commands: mpsc::Sender<Command>,
     session: Option<Session>,
+    /// What is recorded as one stream, in the place of a session.
+    mixing: Option<Mixing>,
+    /// What was made and is not written.
+    pending: VecDeque<Arc<Write>>,
     /// Breaks of the time line that the stream knows nothing of.
     breaks: u64,
     paused: bool,
@@ -86,8 +103,20 @@ impl Pusher for Recorder {
             let (commands, asked) = mpsc::channel(4);
             let writer = Writer::new(spec.clone(), context.clone(), metrics.clone());
             let writing = tokio::task::spawn_blocking(move || writer.serve(asked));
-            let (session, breaks, paused, ended) = (None, 0, false, false);
-            Run { spec, context, metrics, began, commands, session, breaks, paused, ended }.follow().await;
+            let run = Run {
+                spec,
+                context,
+                metrics,
+                began,
+                commands,
+                session: None,
+                mixing: None,
+                pending: VecDeque::new(),
+                breaks: 0,
+                paused: false,
+                ended: false,
+            };
+            run.follow().await;
             writing
                 .await
                 .map_err(|error| Fault::new(FaultKind::Internal("the writer failed".into())).because(error))
@@ -106,13 +135,25 @@ impl Run {
         tokio::pin!(stopped);
         loop {
             tokio::select! {
-                () = &mut stopped => return,
+                () = &mut stopped => break,
                 () = self.write_all() => {}
             }
             tokio::select! {
-                () = &mut stopped => return,
-                changed = arrivals.changed() => if changed.is_err() { return },
+                () = &mut stopped => break,
+                changed = arrivals.changed() => if changed.is_err() { break },
                 _ = ticks.tick() => self.ask(Command::Tend).await,
+            }
+        }
+        self.part().await;
+    }
+
+    /// Writes what was taken in of renditions that are mixed, tried once: nothing follows.
+    async fn part(&mut self) {
+        self.end_mixing().await;
+        while let Some(write) = self.pending.pop_front() {
+            if let Err(fault) = self.context.carry_out(self.work(write)).await {
+                tracing::warn!(pipeline = %self.context.pipeline.name, %fault, "the end of a recording is lost");
+                return;
             }
         }
     }
@@ -127,9 +168,16 @@ impl Run {
     async fn write_all(&mut self) {
         loop {
             self.write_session().await;
+            self.write_mixed().await;
             let Some(set) = self.context.pipeline.renditions() else { return };
-            let same = self.session.as_ref().is_some_and(|session| Arc::ptr_eq(&session.set, &set));
-            if same || !self.begin(&set) {
+            let own = self.session.as_ref().map(|session| &session.set);
+            let own = own.or(self.mixing.as_ref().map(Mixing::set));
+            if own.is_some_and(|own| Arc::ptr_eq(own, &set)) {
+                break;
+            }
+            self.end_mixing().await;
+            self.write_mixed().await;
+            if !self.begin(&set) {
                 break;
             }
         }
@@ -140,8 +188,13 @@ impl Run {
     async fn finish_at_the_end(&mut self) {
         let windows = self.session.iter().flat_map(|session| &session.tracks);
         let over = |track: &Track| track.follower.rendition().window.snapshot().ended;
-        let ended = self.session.is_some() && windows.into_iter().all(over);
+        let is_mixed = self.mixing.as_ref().is_some_and(Mixing::is_over);
+        let ended = is_mixed || (self.session.is_some() && windows.into_iter().all(over));
         if ended && !self.ended {
+            if let Some(mixing) = &mut self.mixing {
+                mixing.finish().await;
+                self.write_mixed().await;
+            }
             self.ask(Command::Finish).await;
         }
         self.ended = ended;
@@ -178,6 +231,18 @@ impl Run {
     /// Writes what the windows of this session have.
     async fn write_session(&mut self) {
         let Some(mut session) = self.session.take() else { return };
+        match session.is_mixed() {
+            Some(false) => {}
+            Some(true) => {
+                let followers = session.tracks.into_iter().map(|track| track.follower);
+                self.mixing = Some(Mixing::new(session.set, followers));
+                return;
+            }
+            None => {
+                self.session = Some(session);
+                return; // the first segment tells
+            }
+        }
         let mut more = true;
         while more {
             more = false;
@@ -186,6 +251,35 @@ impl Run {
             }
         }
         self.session = Some(session);
+    }
+
+    /// Writes what the renditions that are mixed have.
+    async fn write_mixed(&mut self) {
+        loop {
+            while let Some(write) = self.pending.front().cloned() {
+                // the very same until it is done: what comes meanwhile waits in the window
+                while !self.write(write.clone()).await {}
+                self.pending.pop_front();
+            }
+            let Some(mixing) = &mut self.mixing else { return };
+            let step = mixing.step().await;
+            self.pending.extend(mixing.writes(self.breaks).into_iter().map(Arc::new));
+            match step {
+                Ok(Step::Nothing) if self.pending.is_empty() => return,
+                Ok(Step::Nothing | Step::Took) => {}
+                Ok(Step::Hole { segments, duration }) => self.lost(segments, duration),
+                Err(fault) => self.context.report(|status| status.reason = fault.to_string()),
+            }
+        }
+    }
+
+    /// Another stream, or none, takes the place of the one that is mixed: what is held back of that is to be written.
+    async fn end_mixing(&mut self) {
+        let Some(mixing) = &mut self.mixing else { return };
+        mixing.finish().await;
+        self.pending.extend(mixing.writes(self.breaks).into_iter().map(Arc::new));
+        self.mixing = None;
+        self.breaks += 1;
     }
 
     /// Writes the next piece of a track. Gives whether there was one.
@@ -223,8 +317,7 @@ impl Run {
         Write {
             id: NEXT_WRITE.fetch_add(1, Ordering::Relaxed),
             track: track.name.clone(),
-            rendition: track.follower.rendition().spec.name.clone(),
-            after: track.follower.mark().clone(),
+            marks: vec![(track.follower.rendition().spec.name.clone(), track.follower.mark().clone())],
             era: piece.segment.discontinuity_sequence + self.breaks,
             keyframe: begins && parts.first().is_some_and(|part| part.independent),
             begins,
@@ -237,11 +330,9 @@ impl Run {
         }
     }
 
-    /// Has it written inside the layers. Gives whether it was; else it has waited.
-    async fn write(&mut self, write: Arc<Write>) -> bool {
-        let bytes = write.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+    fn work(&self, write: Arc<Write>) -> Operation {
         let commands = self.commands.clone();
-        let work = Operation::new(move || {
+        Operation::new(move || {
             let (commands, write) = (commands.clone(), write.clone());
             async move {
                 let gone = || Fault::new(FaultKind::Internal("the writer failed".into()));
@@ -250,80 +341,6 @@ impl Run {
                 written.await.map_err(|_| gone())?
             }
             .boxed()
-        });
-        let Err(fault) = self.context.carry_out(work).await else {
-            self.resumed();
-            return true;
-        };
-        self.pause(&fault, bytes).await;
-        false
-    }
-
-    fn resumed(&mut self) {
-        if !std::mem::take(&mut self.paused) {
-            return;
-        }
-        tracing::info!(pipeline = %self.context.pipeline.name, dir = self.spec.dir, "recording goes on");
-        self.metrics.paused.set(0);
-        self.context.report(|status| (status.state, status.reason) = (PushState::Running, String::new()));
-    }
-
-    /// Says once that nothing can be written, and waits until it is worth another try.
-    async fn pause(&mut self, fault: &Fault, bytes: u64) {
-        let reason = fault.to_string();
-        if !std::mem::replace(&mut self.paused, true) {
-            let (pipeline, dir) = (&self.context.pipeline, &self.spec.dir);
-            tracing::error!(pipeline = %pipeline.name, dir, reason, "recording paused");
-            let detail = serde_json::json!({ "sink": self.context.stage, "dir": dir, "reason": reason });
-            pipeline.tell("recording.paused", detail);
-            self.metrics.paused.set(1);
-        }
-        self.context.report(|status| (status.state, status.reason) = (PushState::Paused, reason));
-        if fault.kind == FaultKind::Full {
-            while !self.has_room(bytes).await {
-                self.ask(Command::Tend).await;
-            }
-            return;
-        }
-        tokio::time::sleep(fault.retry_after.unwrap_or(FIRST_PAUSE).min(LONGEST_PAUSE)).await;
-    }
-
-    async fn has_room(&self, bytes: u64) -> bool {
-        tokio::time::sleep(ROOM_AGAIN).await;
-        let (reply, room) = oneshot::channel();
-        self.ask(Command::Room(bytes, reply)).await;
-        room.await.unwrap_or(true) // the next write says what is wrong
-    }
-}
-
-/// The renditions that are recorded: that of this name, or the best variant, with its audio. The error says why there
-/// are none.
-fn choose(set: &RenditionSet, name: Option<&str>) -> Result<Vec<Arc<Rendition>>, String> {
-    let bandwidth = |rendition: &Rendition| match &rendition.spec.role {
-        Role::Variant { bandwidth_bps, .. } => Some(*bandwidth_bps),
-        Role::Alternative { .. } => None,
-    };
-    let variants = set.renditions.iter().rev().filter(|rendition| bandwidth(rendition).is_some());
-    let found = match name {
-        Some(name) => set.find(name),
-        None => variants.max_by_key(|rendition| bandwidth(rendition)),
-    };
-    let Some(found) = found else {
-        let known: Vec<_> = set.renditions.iter().map(|rendition| rendition.spec.name.as_str()).collect();
-        return Err(format!("the stream has no such rendition; it has {}", known.join(", ")));
-    };
-    let Role::Variant { audio: Some(wanted), .. } = &found.spec.role else { return Ok(vec![found.clone()]) };
-    let is_audio = |rendition: &&Arc<Rendition>| match &rendition.spec.role {
-        Role::Alternative { media_type, group, .. } => media_type == "AUDIO" && group == wanted,
-        Role::Variant { .. } => false,
-    };
-    Ok(std::iter::once(found).chain(set.renditions.iter().filter(is_audio)).cloned().collect())
-}
-
-/// The extension of a recorded file.
-fn extension(container: &Container) -> &'static str {
-    match container {
-        Container::FragmentedMp4 { .. } => "mp4",
-        other => other.extension(),
+        })
     }
 }

@@ -28,10 +28,8 @@ pub(super) struct Write {
     pub(super) id: u64,
     /// The rendition where there are several, else empty.
     pub(super) track: String,
-    /// The rendition that it is of.
-    pub(super) rendition: String,
-    /// How far that was followed with it.
-    pub(super) after: Mark,
+    /// How far each rendition that is in it was followed with it.
+    pub(super) marks: Vec<(String, Mark)>,
     /// Rises where the time line breaks; a file holds one.
     pub(super) era: u64,
     /// Whether a segment begins with it, that a decoder can start with.

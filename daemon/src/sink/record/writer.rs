@@ -74,7 +74,9 @@ impl Writer {
         if result.is_ok() {
             self.done = Some(write.id);
             // here and not where it was asked for: whoever asked may be gone, and the next one is to go on behind it
-            self.context.marks.set(&write.rendition, write.after.clone());
+            for (rendition, mark) in &write.marks {
+                self.context.marks.set(rendition, mark.clone());
+            }
             self.metrics.bytes.inc_by(write.chunks.iter().map(|chunk| chunk.len() as u64).sum());
         }
         result

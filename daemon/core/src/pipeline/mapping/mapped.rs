@@ -7,7 +7,6 @@ use super::{Mapper, Operation, Pacing};
 use crate::fault::Fault;
 use crate::media::codecs::Families;
 use crate::media::{Container, RenditionSpec, Role};
-use crate::pipeline::rendition_set::ceil_secs;
 use crate::pipeline::{Opening, RenditionSet, Snapshot};
 
 /// A segment may be longer than the target duration by what rounding hides (RFC 8216, 4.3.3.1).
@@ -41,9 +40,10 @@ impl Mapped {
         if let Some(why) = said(opening.specs).conflict(&known(set)) {
             return Err(why.into());
         }
-        let target = set.target_duration().max(Duration::from_secs(ceil_secs(opening.target)));
+        let target = set.target_duration();
         let longest = target + ROUNDING;
-        let pacing = Pacing { segment: opening.target, longest, part: set.part_target.unwrap_or(longest) };
+        let part = set.part_target.unwrap_or(longest);
+        let pacing = Pacing { segment: opening.target.min(target), longest, part };
         let mapper = Mapper::new(&served, opening.specs, pacing)?;
         for at in mapper.remade() {
             let newest = newest(&set.renditions[at].window.snapshot());
@@ -77,6 +77,11 @@ impl Mapped {
     /// See [`Mapper::needs`].
     pub(in crate::pipeline) fn needs(&self, from: usize) -> bool {
         self.needed.get(from).is_some_and(|needed| *needed)
+    }
+
+    /// Whether segments are as long as those of the source: they are cut anew otherwise.
+    pub(in crate::pipeline) fn keeps_lengths(&self) -> bool {
+        self.lock().mapper.keeps_lengths()
     }
 
     /// How it maps, in words; none where everything is carried over as it is.

@@ -27,7 +27,7 @@ use splitting::Splitting;
 /// How a served rendition is paced.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pacing {
-    /// The target duration of the source.
+    /// Where segments end that are cut anew: at the first keyframe behind this.
     pub(super) segment: Duration,
     /// The target duration that is served, with what rounding hides.
     pub(super) longest: Duration,
@@ -77,7 +77,7 @@ impl Mapper {
                 Route::Split(_, pick) => Work::Split(Box::new(Splitting::new(*pick))),
                 Route::Join { .. } => {
                     let Pacing { segment, longest, part } = pacing;
-                    Work::Join(Box::new(Joining::new(segment.min(longest), longest, part)))
+                    Work::Join(Box::new(Joining::new(segment, longest, part)))
                 }
                 Route::Missing if ways.is_empty() => return Err("it has no variant".into()),
                 Route::Missing => Work::Miss(Missing::default()),
@@ -134,7 +134,12 @@ impl Mapper {
         remade.flat_map(|way| way.windows.iter().copied())
     }
 
-    /// The ways that are no more than carrying on, in words; none where all are.
+    /// Whether the length of any segment comes from the source.
+    pub(super) fn keeps_lengths(&self) -> bool {
+        self.ways.iter().any(|way| matches!(way.work, Work::Carry(_) | Work::Split(_)))
+    }
+
+    /// What is done beside carrying over, in words; none where that is all.
     pub(super) fn words(&self) -> Option<String> {
         let words = self.ways.iter().filter_map(|way| {
             Some(match way.work {

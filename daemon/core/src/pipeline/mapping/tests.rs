@@ -182,7 +182,10 @@ async fn a_demuxed_source_is_joined_for_a_muxed_rendition() {
     let shared = shared();
     let (_first, writers) = run(&shared, 1, &muxed());
     writers[0].append(whole(0, segment(0))).unwrap();
-    let (feed, writers) = run(&shared, 2, &demuxed());
+    let metrics = shared.metrics.source("source 2 scripted");
+    let feed = Feed::of_run(shared.clone(), metrics, 2, Purpose::Serve(Fit::Map));
+    // what is cut anew needs no longer segments, whatever the source says
+    let writers = feed.open(&Opening { target: 3 * TARGET, ..opening(&demuxed()) });
     let needed: Vec<bool> = writers.iter().map(Writer::is_needed).collect();
     assert_eq!(needed, [false, true, true, false]);
     for number in 1..=4 {
@@ -198,6 +201,7 @@ async fn a_demuxed_source_is_joined_for_a_muxed_rendition() {
     let reading = Reading::of(&joined);
     let whole = Reading::of(&(1..=4).flat_map(segment).collect::<Vec<_>>());
     assert_eq!(reading.payload.len(), 2);
+    assert_eq!(shared.renditions().unwrap().target_duration(), TARGET);
     for (payload, pid) in reading.payload.values().zip([VIDEO, AUDIO]) {
         assert!(payload.len() > 1000 && whole.payload[&pid].windows(payload.len()).any(|all| all == payload));
     }

@@ -21,7 +21,7 @@ pub(super) fn chosen(set: &RenditionSet) -> Vec<Arc<Rendition>> {
             Role::Variant { .. } => false,
         };
         let mut audio: Vec<_> = set.renditions.iter().filter(is_ours).cloned().collect();
-        audio.sort_by_key(|rendition| attribute(rendition, "DEFAULT") != Some("YES"));
+        audio.sort_by_key(|rendition| rendition.attribute("DEFAULT") != Some("YES"));
         chosen.extend(audio);
     }
     chosen
@@ -29,10 +29,5 @@ pub(super) fn chosen(set: &RenditionSet) -> Vec<Arc<Rendition>> {
 
 /// The language of a rendition, as its playlist writes it.
 pub(super) fn language(rendition: &Rendition) -> Option<String> {
-    attribute(rendition, "LANGUAGE").map(str::to_owned)
-}
-
-fn attribute<'a>(rendition: &'a Rendition, name: &str) -> Option<&'a str> {
-    let Role::Alternative { attributes, .. } = &rendition.spec.role else { return None };
-    attributes.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    rendition.attribute("LANGUAGE").map(str::to_owned)
 }

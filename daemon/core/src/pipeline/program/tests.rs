@@ -120,6 +120,26 @@ async fn null_packets_come_only_while_nothing_else_does() {
     assert_eq!(next(&mut reader).await, Flow::End);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_viewer_whose_connection_takes_nothing_for_fifty_seconds_is_dead_and_one_that_takes_null_packets_is_not()
+ {
+    let scene = Scene::new(SPAN);
+    let (mut stuck, mut alive) = (scene.reader(Duration::ZERO), scene.reader(Duration::ZERO));
+    scene.publish(0..5);
+    drain(&mut stuck);
+    for second in 1..=51 {
+        let dead = scene.audience.all().iter().filter(|watching| watching.is_dead()).count();
+        assert_eq!(dead, 0, "after {second} s");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        scene.ring.idle();
+        drain(&mut alive);
+        scene.audience.sweep(&scene.ring, Duration::from_secs(1));
+    }
+    assert_eq!(next(&mut stuck).await, Flow::Cut);
+    scene.publish(5..6);
+    assert_eq!(drain(&mut alive), [5]);
+}
+
 #[tokio::test]
 async fn a_seat_is_free_when_its_reader_is_gone() {
     let scene = Scene::new(SPAN);

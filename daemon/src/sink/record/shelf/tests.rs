@@ -8,8 +8,7 @@ fn write(id: u64, era: u64) -> Write {
     Write {
         id,
         track: String::new(),
-        rendition: "main".into(),
-        after: Mark { epoch: "e".into(), sequence: 0, parts: 0 },
+        marks: vec![("main".into(), Mark { epoch: "e".into(), sequence: 0, parts: 0 })],
         era,
         keyframe: true,
         begins: true,
