@@ -21,6 +21,8 @@ use super::report::{Bar, Figure, Report};
 const RATE_BPS: f64 = 2_000_000.0;
 const LEAST_SHARE: f64 = 0.99;
 const WINDOW: Duration = Duration::from_secs(5);
+/// The clip once.
+const WINDOWS: usize = 4;
 /// How many are tried, one after the other; `SLUICE_VIEWERS` gives others.
 const STEPS: &str = "1000 2000 4000 6000 8000";
 /// How many the cost is measured with.
@@ -67,43 +69,34 @@ async fn start(directory: &std::path::Path) -> Sluice {
     sluice
 }
 
-/// Viewers at work, each with what it took.
+/// Viewers at work, each with the bytes that it took.
 struct Crowd {
-    taken: Vec<Arc<Taken>>,
+    taken: Vec<Arc<AtomicU64>>,
     _tasks: JoinSet<()>,
 }
 
-/// What a viewer took, and when it took the last of it: a stream comes in releases, so that a rate is measured from one
-/// release to another.
-#[derive(Default)]
-struct Taken {
-    bytes: AtomicU64,
-    last_us: AtomicU64,
-}
-
-impl Taken {
-    fn note(&self, bytes: usize, began: Instant) {
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.last_us.store(u64::try_from(began.elapsed().as_micros()).unwrap(), Ordering::Relaxed);
-    }
-
-    fn so_far(&self) -> (f64, f64) {
-        let seconds = self.last_us.load(Ordering::Relaxed) as f64 / 1e6;
-        (self.bytes.load(Ordering::Relaxed) as f64, seconds)
-    }
+/// What a crowd got.
+struct Got {
+    /// What the worst viewer got in any window, beside what most got in the same: the rate of a stream changes with its
+    /// pictures.
+    worst_share: f64,
+    /// Bytes in a second, for each viewer.
+    bytes_each: f64,
+    /// Bytes in a second, for all.
+    bytes: f64,
 }
 
 impl Crowd {
     async fn gather(address: SocketAddr, path: &str, count: usize) -> Self {
-        let (began, mut taken, mut tasks) = (Instant::now(), Vec::new(), JoinSet::new());
+        let (mut taken, mut tasks) = (Vec::new(), JoinSet::new());
         for at in 0..count {
-            let own = Arc::new(Taken::default());
+            let own = Arc::new(AtomicU64::new(0));
             taken.push(own.clone());
             let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
             let stream = connect(address).await;
             tasks.spawn(async move {
                 // one whose stream ends shows as a viewer who gets nothing
-                drop(read(stream, &request, &own, began).await);
+                drop(read(stream, &request, &own).await);
             });
             if at % AT_ONCE == AT_ONCE - 1 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -112,25 +105,27 @@ impl Crowd {
         Self { taken, _tasks: tasks }
     }
 
-    fn counts(&self) -> Vec<(f64, f64)> {
-        self.taken.iter().map(|own| own.so_far()).collect()
+    fn counts(&self) -> Vec<u64> {
+        self.taken.iter().map(|own| own.load(Ordering::Relaxed)).collect()
     }
 
-    /// The share of the stream's rate that the worst viewer got over any whole window, and bytes in a second for all.
-    async fn watch(&self, rate_bps: f64, windows: usize) -> (f64, f64) {
-        let (mut worst, mut bytes) = (f64::MAX, 0.0);
+    async fn watch(&self, windows: usize) -> Got {
+        let (mut worst_share, mut bytes) = (f64::MAX, 0.0);
         let began = Instant::now();
         for _ in 0..windows {
             let before = self.counts();
             tokio::time::sleep(WINDOW).await;
-            for ((before, since), (after, until)) in before.into_iter().zip(self.counts()) {
-                // one that took nothing has no time either
-                let seconds = if until > since { until - since } else { WINDOW.as_secs_f64() };
-                worst = worst.min((after - before) * 8.0 / seconds / rate_bps);
-                bytes += after - before;
-            }
+            let mut got: Vec<f64> = before
+                .into_iter()
+                .zip(self.counts())
+                .map(|(before, after)| (after - before) as f64)
+                .collect();
+            got.sort_by(f64::total_cmp);
+            worst_share = worst_share.min(got[0] / got[got.len() / 2].max(1.0));
+            bytes += got.iter().sum::<f64>();
         }
-        (worst, bytes / began.elapsed().as_secs_f64())
+        let bytes = bytes / began.elapsed().as_secs_f64();
+        Got { worst_share, bytes_each: bytes / self.taken.len() as f64, bytes }
     }
 }
 
@@ -139,49 +134,42 @@ async fn connect(address: SocketAddr) -> TcpStream {
     eventually("a connection", Duration::from_secs(30), open).await
 }
 
-async fn read(mut stream: TcpStream, request: &str, taken: &Taken, began: Instant) -> std::io::Result<()> {
+async fn read(mut stream: TcpStream, request: &str, taken: &AtomicU64) -> std::io::Result<()> {
     stream.write_all(request.as_bytes()).await?;
     let mut buffer = vec![0; 16 * 1024];
     loop {
         match stream.read(&mut buffer).await? {
             0 => return Ok(()),
-            read => taken.note(read, began),
-        }
+            read => taken.fetch_add(read as u64, Ordering::Relaxed),
+        };
     }
 }
 
-/// The rate of a stream as one viewer sees it, over some loops of the clip.
-async fn rate_of(address: SocketAddr, path: &str) -> f64 {
-    let crowd = Crowd::gather(address, path, 1).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let (_, bytes) = crowd.watch(RATE_BPS, 2).await;
-    bytes * 8.0
-}
-
 /// How many viewers get all of it, beside a bare writer.
-pub(crate) async fn viewers(effort: Effort, report: &mut Report) {
+pub(crate) async fn viewers(report: &mut Report) {
     let directory = tempfile::tempdir().unwrap();
     let sluice = start(directory.path()).await;
     let (_process, bare) = super::bare_fanout::start(RATE_BPS).await;
     let (mut own, mut peer) = (Figure::default(), Figure::default());
-    own.push(knee("sluice", sluice.viewers, PATH, effort).await);
-    peer.push(knee("a bare tokio writer", bare, "/", effort).await);
+    own.push(knee("sluice", sluice.viewers, PATH).await);
+    peer.push(knee("a bare tokio writer", bare, "/").await);
     let what = "viewers at 2 Mbit/s, each with 99 % of it,";
     report.reaches(what, &own, 6000.0, "viewers");
     report.reaches("the same of a bare tokio writer", &peer, 6000.0, "viewers");
 }
 
 /// The last step at which every viewer got all of it.
-async fn knee(name: &str, address: SocketAddr, path: &str, effort: Effort) -> f64 {
+async fn knee(name: &str, address: SocketAddr, path: &str) -> f64 {
     let steps = std::env::var("SLUICE_VIEWERS").unwrap_or_else(|_| STEPS.to_owned());
-    let rate = rate_of(address, path).await;
-    let mut held = 0.0;
-    for step in steps.split_whitespace() {
+    let (mut held, mut alone) = (0.0, None);
+    for step in std::iter::once("1").chain(steps.split_whitespace()) {
         let count: usize = step.parse().expect("a number of viewers");
         let crowd = Crowd::gather(address, path, count).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let (worst, bytes) = crowd.watch(rate, effort.rounds.min(3)).await;
-        let (percent, gigabits) = (worst * 100.0, bytes * 8.0 / 1e9);
+        let got = crowd.watch(WINDOWS).await;
+        let share = got.bytes_each / *alone.get_or_insert(got.bytes_each);
+        let worst = share.min(got.worst_share);
+        let (percent, gigabits) = (worst * 100.0, got.bytes * 8.0 / 1e9);
         println!("{name}, {count} viewers: {percent:.1} % of the rate for the worst, {gigabits:.2} Gbit/s");
         if worst < LEAST_SHARE {
             break;
@@ -217,7 +205,7 @@ async fn cost(address: SocketAddr, path: &str, process: u32, effort: Effort) -> 
     let span = WINDOW * u32::try_from(windows).unwrap_or(1);
     let watch = async {
         tokio::time::sleep(Duration::from_secs(4)).await;
-        crowd.watch(RATE_BPS, windows).await.1
+        crowd.watch(windows).await.bytes
     };
     let (cores, bytes) = tokio::join!(processor_time(process, span), watch);
     cores / (bytes * 8.0 / 1e9)

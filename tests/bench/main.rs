@@ -67,7 +67,7 @@ async fn measure() {
             "memory" => cost::memory(effort, &mut report).await,
             "relaying" => cost::relaying(effort, &mut report).await,
             "segmenting" => segmenting::measure(effort, &mut report),
-            "viewers" => fanout::viewers(effort, &mut report).await,
+            "viewers" => fanout::viewers(&mut report).await,
             "fanning" => fanout::fanning(effort, &mut report).await,
             "joining" => fanout::joining(effort, &mut report).await,
             other => panic!("no figure is called {other}"),
