@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Method;
 use http_body_util::BodyExt;
 use sluice_harness::origin::{Airing, Mode, Origin};
-use sluice_harness::{Connection, Sluice, Version, Viewer, broken_in, eventually, program, within};
+use sluice_harness::{Connection, Sluice, Version, Viewer, broken_in, eventually, program, within, wraps_in};
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,6 +18,8 @@ use super::failover::{DECODING, decode, fed_by, switches};
 use super::{SOON, serves, setup};
 
 pub(super) const BYTES_PER_SECOND: u32 = 100_000;
+/// When the clock of [`SECOND`] wraps: 2^33 ticks are 95,443.7 s.
+const WRAPS_AT: Duration = Duration::from_secs(26);
 /// How long a fault may stay unseen on a machine that does much else; it is 2 s by the rules.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
 
@@ -35,19 +37,19 @@ pub(super) const FIRST: Shape = Shape {
     mux: "-output_ts_offset 12345.6",
 };
 
-/// 50 pictures a second of another size, with other PIDs, and a clock that wraps 16 s after its start.
+/// 50 pictures a second of another size, with other PIDs, and a clock that wraps [`WRAPS_AT`] after its start.
 const SECOND: Shape = Shape {
     video: "smptebars=size=480x270:rate=50",
     encoding: "-profile:v main -g 50 -bf 2 -ar 44100",
-    mux: "-output_ts_offset 95427.7 -mpegts_start_pid 0x321 -mpegts_pmt_start_pid 0x1abc",
+    mux: "-output_ts_offset 95417.7 -mpegts_start_pid 0x321 -mpegts_pmt_start_pid 0x1abc",
 };
 
-/// Forty seconds at a constant rate.
+/// A minute at a constant rate.
 pub(super) async fn encoded(shape: &Shape, directory: &Path) -> Vec<u8> {
     let file = directory.join("encoded.ts");
     let mut command = Command::new(program("ffmpeg", "ffmpeg"));
     command.args(["-v", "error", "-y", "-f", "lavfi", "-i", shape.video]);
-    command.args(["-f", "lavfi", "-i", "sine=frequency=440", "-t", "40"]);
+    command.args(["-f", "lavfi", "-i", "sine=frequency=440", "-t", "60"]);
     let muxrate = (BYTES_PER_SECOND * 8).to_string();
     let fixed = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -sc_threshold 0 -b:v 300k -maxrate 300k -bufsize 150k \
                  -c:a aac -b:a 64k -f mpegts -muxrate";
@@ -105,6 +107,7 @@ impl Watching {
 struct Outage {
     origin: Origin,
     a: Arc<Airing>,
+    b: Arc<Airing>,
     sluice: Sluice,
     directory: tempfile::TempDir,
 }
@@ -128,7 +131,7 @@ impl Outage {
         );
         let sluice = setup().file("news.kdl", &text).start().await;
         serves(&sluice, "/live/news/index.m3u8").await;
-        Self { origin, a, sluice, directory }
+        Self { origin, a, b, sluice, directory }
     }
 
     /// How long after `fault` the second source was asked.
@@ -137,8 +140,13 @@ impl Outage {
     }
 }
 
-/// Turns the first channel to `mode` while viewers watch, and expects one switch for one of `reasons`.
-async fn switches_once(mode: Mode, reasons: &[&str]) {
+/// Turns the first channel to `mode` while viewers watch, and expects one switch for `reason`.
+async fn switches_once(mode: Mode, reason: &str) {
+    switches_once_until(mode, reason, Duration::ZERO).await;
+}
+
+/// The same, until the second channel has been on the air for so long; gives the segments that a viewer took.
+async fn switches_once_until(mode: Mode, reason: &str, on_air: Duration) -> Vec<u8> {
     let outage = Outage::new().await;
     let sluice = &outage.sluice;
     let mut watching = Watching::start(sluice, "/live/news.ts").await;
@@ -147,11 +155,14 @@ async fn switches_once(mode: Mode, reasons: &[&str]) {
     let fault = outage.a.turn(mode);
     let view = fed_by(sluice, 1, SOON).await;
     let last = &view["last_switch"];
-    assert!(reasons.iter().any(|reason| last["reason"] == **reason), "{last}");
+    assert_eq!(last["reason"], reason, "{last}");
     let found = outage.found_after(fault);
     eprintln!("{mode:?}: {} found after {found:?}, no media for {} s", last["reason"], last["gap_seconds"]);
     assert!(found < SEEN_WITHIN, "{found:?}");
     watching.takes(6).await;
+    while outage.b.on_air() < on_air {
+        watching.takes(1).await;
+    }
     viewing.takes(4, SOON).await;
     assert_eq!(switches(sluice).await, 1.0, "one switch");
     assert_eq!(sluice.state("news").await, "live");
@@ -162,7 +173,8 @@ async fn switches_once(mode: Mode, reasons: &[&str]) {
     assert_eq!(decode(&taken, outage.directory.path()).await, "");
     let eras: Vec<u64> = taken.segments.iter().map(|segment| segment.entry.discontinuity_sequence).collect();
     assert_eq!(eras.last().unwrap() - eras[0], 1, "one discontinuity: {eras:?}");
-    assert_eq!((taken.failures, taken.violations, taken.lost), (vec![], vec![], vec![]));
+    assert_eq!((&taken.failures, &taken.violations, &taken.lost), (&vec![], &vec![], &vec![]));
+    taken.segments.iter().flat_map(|segment| &segment.bytes).copied().collect()
 }
 
 /// What ffmpeg says when it decodes everything but the last second: that is not whole.
@@ -178,38 +190,39 @@ async fn complaints(body: &[u8], directory: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_falls_silent_is_left_as_a_stall() {
-    switches_once(Mode::Silent, &["stall"]).await;
+async fn a_stream_that_falls_silent_is_left_as_a_stall_for_one_whose_clock_wraps() {
+    let segments = switches_once_until(Mode::Silent, "stall", WRAPS_AT + Duration::from_secs(4)).await;
+    assert!(wraps_in(&segments) > 0, "the clock of the second source wrapped meanwhile");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_origin_that_hangs_altogether_is_left_as_a_stall() {
-    switches_once(Mode::Hanging, &["stall"]).await;
+    switches_once(Mode::Hanging, "stall").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_ends_is_left_as_ended() {
-    switches_once(Mode::Ended, &["ended"]).await;
+    switches_once(Mode::Ended, "ended").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_cut_is_left_for_that() {
-    switches_once(Mode::Cut, &["truncated"]).await;
+    switches_once(Mode::Cut, "truncated").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_gone_is_left_for_its_status() {
-    switches_once(Mode::Gone, &["status_4xx"]).await;
+    switches_once(Mode::Gone, "status_4xx").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn noise_in_place_of_packets_is_left_as_malformed() {
-    switches_once(Mode::Noise, &["malformed"]).await;
+    switches_once(Mode::Noise, "malformed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trickle_is_left_as_slow() {
-    switches_once(Mode::Trickle, &["slow"]).await;
+    switches_once(Mode::Trickle, "slow").await;
 }
 
 /// The states that a pipeline went into, by its log.

@@ -34,6 +34,6 @@ pub use nginx::{Nginx, free_port};
 pub use player::{Playback, play_with_ffmpeg, play_with_vlc, probe};
 pub use process::{Ending, Process, program};
 pub use sluice::{Setup, Sluice};
-pub use transport::broken_in;
+pub use transport::{broken_in, wraps_in};
 pub use viewer::{Pace, Segment, Taken, Viewer, Viewing, assert_alike, crowd};
 pub use wait::{Waited, eventually, within};

@@ -35,6 +35,24 @@ pub fn broken_in(bytes: &[u8]) -> Vec<String> {
     broken
 }
 
+/// How often the decoding times of a transport stream of whole packets wrap (33 bits, ISO/IEC 13818-1, 2.4.3.7).
+pub fn wraps_in(bytes: &[u8]) -> usize {
+    const NEAR: u64 = 60 * 90_000;
+    let time = |packet: &[u8]| {
+        let adaptation = if packet[3] & 0x20 != 0 { usize::from(packet[4]) + 1 } else { 0 };
+        let payload = packet.get(4 + adaptation..).filter(|_| packet[1] & 0x40 != 0)?;
+        Some((packet[1] & 0x1f, packet[2], decoding_time(payload)?))
+    };
+    let mut pids = BTreeMap::new();
+    let times = bytes.as_chunks::<PACKET>().0.iter().filter_map(|packet| time(packet));
+    times
+        .filter(|(high, low, dts)| {
+            let before = pids.insert((*high, *low), *dts);
+            before.is_some_and(|before| before > WRAP - NEAR && *dts < NEAR)
+        })
+        .count()
+}
+
 impl Known {
     fn look(&mut self, packet: &[u8]) -> Vec<String> {
         let mut found = Vec::new();
@@ -109,11 +127,12 @@ mod tests {
     #[test]
     fn a_lost_packet_and_a_step_back_are_found_and_a_wrap_is_neither() {
         let good = [packet(15, WRAP - 10), packet(0, 5), packet(1, 3000)].concat();
-        assert_eq!(broken_in(&good), [""; 0]);
+        assert_eq!((broken_in(&good), wraps_in(&good)), (vec![], 1));
         assert_eq!(decoding_time(&packet(0, 0x1_2345_6789)[4..]), Some(0x1_2345_6789));
         let lost = [packet(1, 1), packet(3, 2)].concat();
         assert_eq!(broken_in(&lost), ["packet 1 of PID 256: counter 3 follows 1"]);
         let back = [packet(1, 3000), packet(2, 2000)].concat();
+        assert_eq!(wraps_in(&back), 0);
         assert_eq!(broken_in(&back), ["packet 1 of PID 256: decoding time 2000 follows 3000"]);
     }
 }

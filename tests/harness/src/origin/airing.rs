@@ -74,6 +74,11 @@ impl Airing {
         Instant::now()
     }
 
+    /// How long it has been on the air.
+    pub fn on_air(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// How many are connected.
     pub fn listeners(&self) -> usize {
         self.listeners.load(Ordering::Relaxed)
