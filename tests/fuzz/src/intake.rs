@@ -10,22 +10,12 @@ use sluice_core::media::playlist::render::MediaOptions;
 use sluice_core::media::playlist::render::low_latency::{LowLatency, Scope, media};
 use sluice_core::metrics::{Metrics, PipelineMetrics};
 use sluice_core::pipeline::{Around, Bounds, Cutting, Feed, Intake, Setup, Shared};
-use sluice_core::port::{Ledger, Numbering};
+use sluice_core::port::NoLedger;
 
 static METRICS: LazyLock<Option<Arc<PipelineMetrics>>> = LazyLock::new(|| {
     let metrics = Metrics::new(prometheus::Registry::new()).ok()?;
     Some(Arc::new(metrics).pipeline("fuzz"))
 });
-
-struct NoLedger;
-
-impl Ledger for NoLedger {
-    fn load(&self, _: &str) -> Option<Numbering> {
-        None
-    }
-
-    fn store(&self, _: &str, _: Numbering) {}
-}
 
 /// The size of pushes, when the connection is lost, the length of segments; then the stream.
 pub(crate) fn run(input: &[u8]) {

@@ -23,21 +23,11 @@ use crate::fault::Fault;
 use crate::metrics::Metrics;
 use crate::pipeline::stack::{around_serving, around_upstream};
 use crate::pipeline::{Around, Bounds, Setup, Shared};
-use crate::port::{Ledger, Numbering};
+use crate::port::NoLedger;
 use crate::stage::{
     Answer, Body, Class, Deadlines, Exchange, Frames, Freshness, LayerContext, LayerSpec, Provenance,
     Serving, States, Upstream, Viewing,
 };
-
-struct NoLedger;
-
-impl Ledger for NoLedger {
-    fn load(&self, _: &str) -> Option<Numbering> {
-        None
-    }
-
-    fn store(&self, _: &str, _: Numbering) {}
-}
 
 /// Reads a layer; a problem fails the test.
 pub(crate) fn layer(text: &str) -> Box<dyn LayerSpec> {

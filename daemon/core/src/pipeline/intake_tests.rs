@@ -5,17 +5,7 @@ use super::*;
 use crate::event::Events;
 use crate::media::ts::testing::Shape;
 use crate::metrics::Metrics;
-use crate::port::{Ledger, Numbering};
-
-struct NoLedger;
-
-impl Ledger for NoLedger {
-    fn load(&self, _: &str) -> Option<Numbering> {
-        None
-    }
-
-    fn store(&self, _: &str, _: Numbering) {}
-}
+use crate::port::NoLedger;
 
 fn intake() -> (Arc<Shared>, Intake) {
     let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
