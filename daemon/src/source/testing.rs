@@ -13,13 +13,23 @@ use sluice_core::event::Events;
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::metrics::Metrics;
 use sluice_core::pipeline::{Around, Bounds, End, Feed, Setup, Shared, Snapshot, SourceContext};
-use sluice_core::port::NoLedger;
+use sluice_core::port::{Ledger, Numbering};
 use sluice_core::stage::{Answer, Exchange, Frames, Freshness, Reveal, SourceKind, SourceSpec, Upstream};
 use tokio::task::JoinHandle;
 use tower::util::BoxCloneSyncService;
 
 /// Twelve seconds with a keyframe each second.
 pub(super) const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf.d/media/demo.ts");
+
+struct NoLedger;
+
+impl Ledger for NoLedger {
+    fn load(&self, _: &str) -> Option<Numbering> {
+        Some(Numbering { media_sequence: 1000, discontinuity_sequence: 0, target_duration_secs: 1 })
+    }
+
+    fn store(&self, _: &str, _: Numbering) {}
+}
 
 /// A pipeline that has not started.
 pub(super) fn pipeline(name: &str) -> Arc<Shared> {

@@ -123,7 +123,7 @@ impl Order {
                 Event::Close => assert!(std::mem::replace(&mut self.is_open, false), "none to close"),
                 Event::Part(part) => {
                     assert!(self.is_open, "a part of nothing");
-                    assert!(!part.bytes.is_empty());
+                    assert!(!part.bytes.is_empty(), "a part without bytes, of {:?}", part.duration);
                     self.came.extend_from_slice(&part.bytes);
                 }
             }
@@ -159,7 +159,7 @@ fn uncounted(packet: &[u8]) -> [u8; PACKET] {
     uncounted
 }
 
-/// Whether it may be of a table, or says nothing: PES packets begin with a start code.
+/// Whether it may be of a table, or says nothing: PES packets begin with a start code and a stream of 0xbc or more.
 fn is_table(payload: Option<&[u8]>) -> bool {
-    payload.is_none_or(|payload| !payload.starts_with(&[0, 0, 1]))
+    payload.is_none_or(|payload| !matches!(payload, [0, 0, 1, 0xbc..=0xff, ..]))
 }

@@ -8,7 +8,7 @@ use sluice_core::media::Segment;
 use sluice_core::media::playlist::render::{self, MediaOptions};
 use sluice_core::metrics::Metrics;
 use sluice_core::pipeline::{Around, Bounds, End, Feed, Setup, Shared, Snapshot};
-use sluice_core::port::NoLedger;
+use sluice_core::port::{Ledger, Numbering};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -16,6 +16,16 @@ use super::*;
 
 const SEGMENT: Duration = Duration::from_secs(2);
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf.d/media/demo.ts");
+
+struct NoLedger;
+
+impl Ledger for NoLedger {
+    fn load(&self, _: &str) -> Option<Numbering> {
+        Some(Numbering { media_sequence: 1000, discontinuity_sequence: 0, target_duration_secs: 1 })
+    }
+
+    fn store(&self, _: &str, _: Numbering) {}
+}
 
 fn pipeline() -> Arc<Shared> {
     let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());

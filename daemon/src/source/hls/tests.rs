@@ -12,7 +12,7 @@ use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::media::Segment;
 use sluice_core::metrics::Metrics;
 use sluice_core::pipeline::{Around, Bounds, End, Feed, Setup, Shared, SourceContext};
-use sluice_core::port::NoLedger;
+use sluice_core::port::{Ledger, Numbering};
 use sluice_core::stage::{Answer, Exchange, Freshness, SourceSpec};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -101,6 +101,16 @@ fn live(origin: &Scripted, path: &str, prefix: &'static str, ahead: u64, down: s
         let newest = now + ahead;
         Ok(playlist(prefix, newest.saturating_sub(6)..newest).into())
     });
+}
+
+struct NoLedger;
+
+impl Ledger for NoLedger {
+    fn load(&self, _: &str) -> Option<Numbering> {
+        Some(Numbering { media_sequence: 1000, discontinuity_sequence: 10, target_duration_secs: 1 })
+    }
+
+    fn store(&self, _: &str, _: Numbering) {}
 }
 
 struct Running {

@@ -32,6 +32,13 @@ struct Open {
     step_90khz: i64,
 }
 
+impl Open {
+    /// Where it ends behind its newest access unit, which lasts as long as the one before.
+    fn end_90khz(&self, longest_90khz: i64) -> i64 {
+        (self.now_90khz + self.step_90khz).min(self.start_90khz + longest_90khz).max(self.now_90khz)
+    }
+}
+
 impl Cutter {
     pub(super) fn new(target: Duration, longest: Duration) -> Self {
         Self {
@@ -67,10 +74,15 @@ impl Cutter {
         };
         let elapsed = unit.time_90khz - open.start_90khz;
         let is_late = elapsed + unit.step_90khz > self.longest_90khz;
+        // nothing came for so long that no segment can hold it: the last access unit ends as long as the one before
+        let is_hole = elapsed > self.longest_90khz;
+        let end_90khz = if is_hole { open.end_90khz(self.longest_90khz) } else { unit.time_90khz };
+        let step_90khz = if is_hole { open.step_90khz } else { unit.step_90khz };
+        let unit = Unit { step_90khz, ..unit };
         (open.now_90khz, open.step_90khz) = (unit.time_90khz, unit.step_90khz);
         if unit.is_other || is_late || (is_cut && elapsed >= self.target_90khz) {
-            parts.take(Operation::Close { at: unit.at, time_90khz: unit.time_90khz });
-            self.open(&unit, unit.is_other, parts);
+            parts.take(Operation::Close { at: unit.at, time_90khz: end_90khz });
+            self.open(&unit, unit.is_other || is_hole, parts);
         } else {
             let Unit { at, time_90khz, is_key, .. } = unit;
             parts.take(Operation::Unit { at, time_90khz, is_key });
@@ -91,7 +103,7 @@ impl Cutter {
     /// Ends the open segment at `end`; its last access unit lasts as long as the one before.
     pub(super) fn finish(&mut self, end: u64, parts: &mut Parts) {
         if let Some(open) = self.open.take() {
-            parts.take(Operation::Close { at: end, time_90khz: open.now_90khz + open.step_90khz });
+            parts.take(Operation::Close { at: end, time_90khz: open.end_90khz(self.longest_90khz) });
         } else {
             parts.forget(end);
         }

@@ -34,6 +34,11 @@ impl Kept {
         self.base + self.bytes.len() as u64
     }
 
+    /// The position of the first byte that waits.
+    pub(super) fn start(&self) -> u64 {
+        self.base + self.gone as u64
+    }
+
     /// Bytes that wait.
     pub(super) fn len(&self) -> usize {
         self.bytes.len() - self.gone

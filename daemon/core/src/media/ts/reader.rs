@@ -200,7 +200,8 @@ impl Reader {
         let has_jumped = self.timeline.advance(times.timestamp());
         let changed_at = self.changed_at.take();
         let has_tables = candidate.has_tables && changed_at.is_none();
-        let at = changed_at.unwrap_or(candidate.at);
+        // where the stream changed, unless that was let go while nothing of it could be understood
+        let at = changed_at.map_or(candidate.at, |at| at.max(self.kept.start()));
         self.last_at = Some(at);
         self.units.push_back(Unit {
             at,
