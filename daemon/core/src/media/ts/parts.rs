@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use libmpegts::ts::PACKET_SIZE;
 
 use super::Event;
 use super::clock::duration;
 use super::kept::Kept;
+use super::program::NULL_PACKET;
 use crate::media::Part;
 
 /// A part is at least this much of the longest (RFC 8216bis, 4.4.4.9), with exceptions.
@@ -54,6 +54,7 @@ struct Mark {
 ///
 /// A part ends with an access unit where whole ones fill it to 85 %; else, as where a PES packet of audio holds many
 /// frames or the frame rate changed, between two packets of a unit, and time is taken to pass evenly over its bytes.
+/// Where a single packet lasts longer than a part may, parts of stuffing follow it.
 #[derive(Default)]
 pub(super) struct Parts {
     waiting: VecDeque<Operation>,
@@ -61,6 +62,8 @@ pub(super) struct Parts {
     /// The newest access unit that was told.
     newest_90khz: i64,
     start: Option<Mark>,
+    /// Whether the open segment has a part.
+    has_part: bool,
     /// The access units behind the start, and the distance of the last two.
     marks: VecDeque<Mark>,
     step_90khz: i64,
@@ -127,6 +130,7 @@ impl Parts {
                 output.kept.forget(at);
                 self.tables = tables;
                 self.start = Some(Mark { at, time_90khz, is_key });
+                self.has_part = false;
                 let behind = duration(self.newest_90khz - time_90khz);
                 output.events.push(Event::Open { discontinuity, behind });
             }
@@ -134,6 +138,7 @@ impl Parts {
             Operation::Close { at, time_90khz } => {
                 self.cut_to(Mark { at, time_90khz, is_key: false }, output);
                 self.start = None;
+                self.marks.clear();
                 output.events.push(Event::Close);
             }
             Operation::Forget { .. } => {}
@@ -180,22 +185,33 @@ impl Parts {
         }))
     }
 
-    /// Gives out what is before `end` as a part.
+    /// Gives out what is before `end` as a part; where nothing is, the time that passed.
     fn part(&mut self, end: Mark, output: &mut Output<'_>) {
-        let Some(start) = self.start.replace(end) else { return };
+        let Some(start) = self.start else { return };
+        let is_empty = end.at <= start.at;
+        // a unit without packets before any part: its time goes to what follows
+        let is_nothing = is_empty && (!self.has_part || end.time_90khz <= start.time_90khz);
         // what counts is that it contains a keyframe, not where (4.4.4.9)
-        let mut independent = start.is_key;
-        while let Some(mark) = self.marks.pop_front_if(|mark| mark.at <= end.at) {
+        let mut independent = start.is_key && !is_empty;
+        let mut next_is_key = end.is_key || (start.is_key && is_empty);
+        // a unit at the end whose time is not reached waits for that
+        let is_due = |mark: &Mark| is_nothing || mark.at < end.at || mark.time_90khz <= end.time_90khz;
+        while let Some(mark) = self.marks.pop_front_if(|mark| mark.at <= end.at && is_due(mark)) {
             independent |= mark.is_key && mark.at < end.at;
+            next_is_key |= mark.is_key && mark.at == end.at;
         }
-        if end.at <= start.at {
-            // a unit without packets: its time goes to what follows
-            self.start =
-                Some(Mark { time_90khz: start.time_90khz, is_key: start.is_key || end.is_key, ..end });
+        let next_90khz = if is_nothing { start.time_90khz } else { end.time_90khz };
+        self.start = Some(Mark { at: end.at, time_90khz: next_90khz, is_key: next_is_key });
+        if is_nothing {
             return;
         }
-        let tables = self.tables.take();
-        let bytes: Bytes = output.kept.take(tables.as_deref().unwrap_or_default(), end.at);
+        self.has_part = true;
+        let bytes = if is_empty {
+            NULL_PACKET
+        } else {
+            let tables = self.tables.take();
+            output.kept.take(tables.as_deref().unwrap_or_default(), end.at)
+        };
         // each rounded from the start of the time line, so that no error adds up
         let duration = duration(end.time_90khz) - duration(start.time_90khz);
         output.events.push(Event::Part(Part { duration, independent, bytes }));
@@ -208,12 +224,12 @@ struct Output<'o> {
     events: &'o mut Vec<Event>,
 }
 
-/// The packet between two places that stands at a time, at least one packet behind `start`.
+/// The packet between two places that stands at a time, at least one packet behind `start` where there is one.
 fn between(from: Mark, to: Mark, start: Mark, time_90khz: i64) -> Mark {
     let packets = (to.at - from.at) / PACKET_SIZE as u64;
     let (passed, span) = (time_90khz - from.time_90khz, (to.time_90khz - from.time_90khz).max(1));
     let share = u128::from(packets) * u128::from(passed.unsigned_abs()) / u128::from(span.unsigned_abs());
     let at = from.at + u64::try_from(share).unwrap_or(packets) * PACKET_SIZE as u64;
     let at = at.max(start.at + PACKET_SIZE as u64);
-    if at < to.at { Mark { at, time_90khz, is_key: false } } else { to }
+    Mark { at: at.min(to.at), time_90khz, is_key: false }
 }

@@ -193,6 +193,28 @@ fn audio_in_large_packets_is_cut_into_parts_within_them() {
     assert_parts(&segments, target);
 }
 
+#[test]
+fn a_packet_that_lasts_longer_than_a_part_is_followed_by_stuffing() {
+    // pictures of one packet, the first ones 40 ms apart, then with nothing for 1.1 s
+    let shape = |frames, gop, start_90khz, size| Shape { frames, gop, start_90khz, size, ..Shape::default() };
+    let usual = shape(110, 25, 126_000, 700).build();
+    let alone = |at: u64| {
+        let one = shape(1, 1, 126_000 + at, 20).build();
+        let is_video = |packet: &&[u8]| TsPacketRef::from(packet.first_chunk().unwrap()).pid() == VIDEO;
+        let packets = one.chunks(PACKET_SIZE).filter(is_video);
+        packets.skip(1).flatten().copied().collect::<Vec<_>>()
+    };
+    let times: Vec<u64> = (0..6).map(|at| 110 * 3600 + at * 99_000).collect();
+    let rare: Vec<u8> = times.into_iter().flat_map(alone).collect();
+    let (segments, target) = cut(&[usual.clone(), rare.clone()].concat(), None).unwrap();
+    assert_parts(&segments, target);
+    let total: Duration = segments.iter().flat_map(|segment| &segment.parts).map(|part| part.duration).sum();
+    assert_eq!(total, Duration::from_millis(110 * 40 + 6 * 1100), "no time is lost");
+    let is_stuffing = |part: &&Part| *part.bytes == *NULL_PACKET.as_ref();
+    let stuffing: Vec<_> = segments.iter().flat_map(|segment| &segment.parts).filter(is_stuffing).collect();
+    assert!(stuffing.len() >= 20 && stuffing.iter().all(|part| !part.independent), "{}", stuffing.len());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
