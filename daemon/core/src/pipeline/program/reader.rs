@@ -16,7 +16,7 @@ use crate::stage::{Endless, Flow};
 /// A viewer who does not keep up is moved on so often, and then cut off.
 const MOST_SKIPS: u32 = 8;
 /// So many chunks in a row clear one skip: a minute or so.
-const CHUNKS_FOR_A_SKIP: u32 = 600;
+const CHUNKS_FOR_A_SKIP: u32 = 300;
 
 /// Reads a ring from a start on. One that the ring overtakes goes on at the newest start, behind a signal to the
 /// decoder.
