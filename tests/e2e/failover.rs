@@ -311,3 +311,23 @@ async fn ffmpeg_decodes_across_a_stall_into_a_slate_that_differs_in_everything()
     assert_eq!(decode(&taken, directory.path()).await, "");
     assert_eq!((taken.failures, taken.violations, taken.lost), (vec![], vec![], vec![]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_left_the_chain_is_named_where_its_switch_is_told() {
+    let chain = Chain::new("").await;
+    fed_by(&chain.sluice, 0, SOON).await;
+    chain.sluice.apply("news.kdl", &self::chain(&[hls(&chain.origin, "b")], "")).await;
+    let switched = async || {
+        let view = chain.sluice.api("/api/v1/pipelines/news").await.json();
+        view["last_switch"].is_object().then_some(view)
+    };
+    let view = eventually("the edited chain to feed the pipeline", SOON, switched).await;
+    let last = &view["last_switch"];
+    assert_eq!((&last["from"], &last["to"]), (&"source 1 hls, which left".into(), &"source 1 hls".into()));
+    let said = r#""from":"source 1 hls, which left","to":"source 1 hls","reason":"reload""#;
+    let log = chain.sluice.log();
+    let line = log.lines().find(|line| line.contains(said)).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(r#""switches_left":10"#), "{line}");
+    let warned = log.lines().find(|line| line.contains("has no effect on a pipeline with one source"));
+    assert!(warned.unwrap().contains("\"WARN\""), "it is no error: {log}");
+}

@@ -312,6 +312,19 @@ pub(crate) enum Outcome {
     DryRun,
 }
 
+impl Outcome {
+    /// As the API and the log write it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Partial => "partial",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+            Self::DryRun => "dry-run",
+        }
+    }
+}
+
 /// What a reload did, or would do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ReloadView {
@@ -364,4 +377,17 @@ pub(crate) struct Check {
     pub(crate) ok: bool,
     /// More about it; may be empty.
     pub(crate) detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_writes_an_outcome_as_the_api_does() {
+        use Outcome::{Applied, DryRun, Partial, Refused, Unchanged};
+        for outcome in [Applied, Partial, Unchanged, Refused, DryRun] {
+            assert_eq!(serde_json::json!(outcome), outcome.word());
+        }
+    }
 }

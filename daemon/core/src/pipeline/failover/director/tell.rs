@@ -21,20 +21,20 @@ impl Director {
         let reason = why.reason.label();
         self.shared.metrics.switch(reason).inc();
         self.shared.metrics.switch_gap().observe(gap.as_secs_f64());
-        let left = self.chain.switches_left(Instant::now());
+        let switches_left = self.chain.switches_left(Instant::now());
         let detail = json!({
             "from": from, "to": to, "reason": reason, "words": why.words,
-            "gap_seconds": gap.as_secs_f64(), "switches_left": left,
+            "gap_seconds": gap.as_secs_f64(), "switches_left": switches_left,
         });
         self.shared.tell(event::SOURCE_SWITCHED, detail);
         let words = &why.words;
-        let pipeline = &self.shared.name;
+        let (pipeline, source) = (&self.shared.name, from.as_deref());
         if why.reason.is_trouble() {
-            tracing::warn!(%pipeline, from = from.as_deref(), %to, reason, words, ?gap, left, "switched sources");
+            tracing::warn!(%pipeline, from = source, to = &*to, reason, words, ?gap, switches_left, "switched sources");
         } else {
-            tracing::info!(%pipeline, from = from.as_deref(), %to, reason, words, ?gap, left, "switched sources");
+            tracing::info!(%pipeline, from = source, to = &*to, reason, words, ?gap, switches_left, "switched sources");
         }
-        if left == 0 {
+        if switches_left == 0 {
             self.shared.tell(event::SOURCE_BUDGET_SPENT, json!({ "source": to }));
             tracing::error!(pipeline = %self.shared.name, source = %to, "the budget of switches is spent; it stays on this source");
         }
@@ -133,7 +133,7 @@ impl Director {
             SourceStatus {
                 stage: link.stage.clone(),
                 state,
-                reason: rest.map(|rest| rest.why.words.clone()).unwrap_or_default(),
+                reason: rest.map(|rest| without_stage(&link.stage, &rest.why.words)).unwrap_or_default(),
                 until: rest.and_then(|rest| wall(now, rest.until?)),
             }
         });
@@ -150,8 +150,29 @@ fn with_stage(stage: &Arc<str>, words: &str) -> String {
     if words.starts_with(&**stage) { words.to_owned() } else { format!("{stage}: {words}") }
 }
 
+/// What stands beside the name of the stage does not name it again.
+fn without_stage(stage: &Arc<str>, words: &str) -> String {
+    let rest = words.strip_prefix(&**stage).and_then(|words| words.strip_prefix(": "));
+    rest.unwrap_or(words).to_owned()
+}
+
 /// A moment to come by the wall clock.
 fn wall(now: Instant, then: Instant) -> Option<Timestamp> {
     let wait = SignedDuration::try_from(then.saturating_duration_since(now)).ok()?;
     Timestamp::now().checked_add(wait).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_is_named_once() {
+        let stage: Arc<str> = "source 1 hls".into();
+        for words in ["status 404", "source 1 hls: status 404"] {
+            assert_eq!(without_stage(&stage, words), "status 404");
+            assert_eq!(with_stage(&stage, words), "source 1 hls: status 404");
+        }
+        assert_eq!(without_stage(&stage, "source 12 hls: status 404"), "source 12 hls: status 404");
+    }
 }
