@@ -78,7 +78,8 @@ impl Cutter {
         let is_hole = elapsed > self.longest_90khz;
         let end_90khz = if is_hole { open.end_90khz(self.longest_90khz) } else { unit.time_90khz };
         let step_90khz = if is_hole { open.step_90khz } else { unit.step_90khz };
-        let unit = Unit { step_90khz, ..unit };
+        let (at, has_tables) = unit.changed_at.map_or((unit.at, unit.has_tables), |at| (at, false));
+        let unit = Unit { at, has_tables, step_90khz, ..unit };
         (open.now_90khz, open.step_90khz) = (unit.time_90khz, unit.step_90khz);
         if unit.is_other || is_late || (is_cut && elapsed >= self.target_90khz) {
             parts.take(Operation::Close { at: unit.at, time_90khz: end_90khz });
@@ -131,7 +132,7 @@ impl Cutter {
 
     fn open(&mut self, unit: &Unit, discontinuity: bool, parts: &mut Parts) {
         let Unit { at, time_90khz, step_90khz, is_key, .. } = *unit;
-        let tables = unit.tables.clone();
+        let tables = (!unit.has_tables).then(|| unit.tables.clone());
         self.open = Some(Open { at, start_90khz: time_90khz, now_90khz: time_90khz, step_90khz });
         (self.is_broken, self.has_opened) = (false, true);
         parts.take(Operation::Open { at, time_90khz, discontinuity, is_key, tables });

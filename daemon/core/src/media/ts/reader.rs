@@ -31,8 +31,11 @@ pub(super) struct Unit {
     pub(super) is_video: bool,
     /// Whether the time stamps jumped, or the main stream is another one than before.
     pub(super) is_other: bool,
-    /// The tables in force, where they do not stand before it.
-    pub(super) tables: Option<Arc<[u8]>>,
+    /// Whether the tables stand right before it, and those in force.
+    pub(super) has_tables: bool,
+    pub(super) tables: Arc<[u8]>,
+    /// Where the main stream became the one of this unit, if it is its first. A segment that is open ends there.
+    pub(super) changed_at: Option<u64>,
 }
 
 /// An access unit that began and is not understood yet. Its head is in [`Reader::head`].
@@ -198,19 +201,19 @@ impl Reader {
     fn unit(&mut self, main: Main, times: PtsDts, is_key: bool) {
         let Some(candidate) = self.candidate.take() else { return };
         let has_jumped = self.timeline.advance(times.timestamp());
-        let changed_at = self.changed_at.take();
-        let has_tables = candidate.has_tables && changed_at.is_none();
-        // where the stream changed, unless that was let go while nothing of it could be understood
-        let at = changed_at.map_or(candidate.at, |at| at.max(self.kept.start()));
-        self.last_at = Some(at);
+        // unless a segment of too many bytes ended behind it
+        let changed_at = self.changed_at.take().map(|at| at.max(self.kept.start()));
+        self.last_at = changed_at.or(Some(candidate.at));
         self.units.push_back(Unit {
-            at,
+            at: candidate.at,
             time_90khz: self.timeline.now_90khz,
             step_90khz: self.timeline.step_90khz,
             is_key,
             is_video: main.is_video,
             is_other: has_jumped || changed_at.is_some(),
-            tables: (!has_tables).then(|| self.tables.whole().clone()),
+            has_tables: candidate.has_tables,
+            tables: self.tables.whole().clone(),
+            changed_at,
         });
     }
 }

@@ -105,6 +105,32 @@ fn another_main_stream_begins_a_segment_behind_a_discontinuity() {
 }
 
 #[test]
+fn a_main_stream_that_never_began_leaves_nothing_however_the_bytes_come() {
+    let is_video = |packet: &&[u8]| TsPacketRef::from(packet.first_chunk().unwrap()).pid() == VIDEO;
+    let first = Shape { frames: 20, ..Shape::default() }.build();
+    let announced: Vec<u8> =
+        first.chunks(PACKET_SIZE).filter(|packet| !is_video(packet)).flatten().copied().collect();
+    let mut second = Shape { version: 1, pids: (0x300, 0x301), ..Shape::default() }.build();
+    // audio between the change and the first picture, whose tables come later
+    let sound: Vec<u8> = announced.chunks(PACKET_SIZE).skip(3).take(6).flatten().copied().collect();
+    second.splice(2 * PACKET_SIZE..2 * PACKET_SIZE, sound);
+    let stream = [announced, second].concat();
+    let lengths = Lengths { longest: Duration::from_secs(5), part: Duration::from_millis(200) };
+    let cut_in = |size: usize| {
+        let (mut segmenter, mut events) = (Segmenter::new(TARGET, None), Vec::new());
+        segmenter.start(lengths, &mut events);
+        stream.chunks(size).for_each(|chunk| segmenter.push(chunk, &mut events).unwrap());
+        segmenter.finish(&mut events);
+        joined(&wholes(events))
+    };
+    let whole = cut_in(stream.len());
+    assert!(!whole.is_empty());
+    for size in [1, 188, 1316, 5000] {
+        assert!(cut_in(size) == whole, "in pieces of {size}");
+    }
+}
+
+#[test]
 fn another_audio_stream_applies_in_place() {
     let first = Shape { frames: 75, ..Shape::default() };
     let start_90khz = first.start_90khz + first.frames * first.step_90khz;
