@@ -123,6 +123,23 @@ async fn a_stream_that_ends_is_left_and_the_playlist_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_had_ended_before_it_was_taken_is_played_to_its_end() {
+    let origin = Origin::start().await;
+    let [a, b] = ["a", "b"].map(|name| Live::new(name).window(9).filled(9));
+    origin.mount("/a", &a);
+    origin.mount("/b", &b);
+    let _tick = b.ticking(Duration::from_secs(1));
+    origin.fail("/a/index", Answer::text(format!("{}#EXT-X-ENDLIST\n", a.playlist())));
+    let text = chain(&[hls(&origin, "a"), hls(&origin, "b")], "");
+    let sluice = setup().file("news.kdl", &text).start().await;
+    let view = fed_by(&sluice, 1, SOON).await;
+    assert_eq!(view["last_switch"]["reason"], "ended", "{view}");
+    let served = sluice.get("/live/news/index.m3u8").await.text();
+    let played = served.lines().take_while(|line| *line != "#EXT-X-DISCONTINUITY");
+    assert_eq!(played.filter(|line| line.starts_with("#EXTINF")).count(), 9, "{served}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_playlist_that_is_gone_is_left_for_its_status() {
     switches_once(|chain| chain.origin.fail("/a/index", Answer::status(404)), "status_4xx", SOON).await;
 }

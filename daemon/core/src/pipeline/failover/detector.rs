@@ -133,6 +133,9 @@ impl Detector {
             named(seen, since, || Verdict::new(Reason::Slow, "media comes slower than it plays"))
         };
         let behind = Rule { since: arrived, due: now + slack, verdict };
+        if seen.is_list_over {
+            return [Rule::never(changed), late, behind];
+        }
         // a list that is in time changes once in a target duration
         let quiet = patience.min(seen.target * 5 / 4);
         [
