@@ -140,6 +140,28 @@ async fn a_stream_that_had_ended_before_it_was_taken_is_played_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_source_that_feeds_viewers_is_shown_while_it_still_proves_itself() {
+    let origin = Origin::start().await;
+    let [a, b] = ["a", "b"].map(|name| Live::new(name).lasting(4).filled(6));
+    origin.mount("/a", &a);
+    origin.mount("/b", &b);
+    let _tick = a.ticking(Duration::from_secs(4));
+    let text = chain(&[hls(&origin, "a"), hls(&origin, "b")], "return-after=\"1h\"");
+    let sluice = setup().file("news.kdl", &text).start().await;
+    fed_by(&sluice, 0, SOON).await;
+    origin.fail("/a/", Answer::status(403));
+    let proving = async || {
+        let view = view(&sluice).await;
+        (view["sources"][1]["state"] == "proving").then_some(view)
+    };
+    let view = eventually("the second source proves itself", SOON, proving).await;
+    assert_eq!(view["source"], "source 2 hls", "{view}");
+    let metrics = sluice.metrics().await;
+    let active = |source| metrics.sum("sluice_source_active", &[("pipeline", "news"), ("source", source)]);
+    assert_eq!((active("source 1 hls"), active("source 2 hls")), (0.0, 1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_playlist_that_is_gone_is_left_for_its_status() {
     switches_once(|chain| chain.origin.fail("/a/index", Answer::status(404)), "status_4xx", SOON).await;
 }

@@ -118,21 +118,23 @@ impl Director {
         let sources = self.links.iter().map(|link| {
             let rest = self.chain.rest(link.id, now);
             let id = Some(link.id);
+            let feeds = self.chain.serving() == id;
             let state = match rest {
-                _ if self.chain.serving() == id && self.chain.is_arriving() => SourceState::Proving,
-                _ if self.chain.serving() == id => SourceState::Active,
+                _ if feeds && self.chain.is_arriving() => SourceState::Proving,
+                _ if feeds => SourceState::Active,
                 _ if self.chain.coming() == id => SourceState::Starting,
                 _ if self.chain.probing() == id => SourceState::Proving,
                 Some(rest) if rest.refused => SourceState::Refused,
                 Some(_) => SourceState::Resting,
                 None => SourceState::Standby,
             };
-            self.shared.metrics.source(&link.stage).active.set(i64::from(state == SourceState::Active));
+            self.shared.metrics.source(&link.stage).active.set(i64::from(feeds));
             let resting = matches!(state, SourceState::Resting | SourceState::Refused);
             let rest = rest.filter(|_| resting);
             SourceStatus {
                 stage: link.stage.clone(),
                 state,
+                feeds,
                 reason: rest.map(|rest| rest.why.words.clone()).unwrap_or_default(),
                 until: rest.and_then(|rest| wall(now, rest.until?)),
             }
