@@ -162,6 +162,19 @@ async fn the_source_that_feeds_viewers_is_shown_while_it_still_proves_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sources_that_stay_down_for_the_same_reason_are_logged_once() {
+    let origin = Origin::start().await;
+    let text = chain(&[hls(&origin, "a"), hls(&origin, "b")], "");
+    let sluice = setup().file("news.kdl", &text).start().await;
+    let again = [("pipeline", "news"), ("source", "source 1 hls")];
+    sluice.wait_for_metric("sluice_source_restarts_total", &again, 3.0, SOON).await;
+    let log = sluice.log();
+    let said: Vec<_> =
+        log.lines().filter(|line| line.contains("WARN") && line.contains("source failed")).collect();
+    assert_eq!(said.len(), 2, "{said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_playlist_that_is_gone_is_left_for_its_status() {
     switches_once(|chain| chain.origin.fail("/a/index", Answer::status(404)), "status_4xx", SOON).await;
 }

@@ -48,8 +48,10 @@ impl Director {
         });
     }
 
-    /// A run went down.
-    pub(super) fn tell_down(&self, stage: &Arc<str>, down: &Down) {
+    /// A run went down. That it does so again for the same reason is no news for the log.
+    pub(super) fn tell_down(&mut self, id: Id, stage: &Arc<str>, down: &Down) {
+        let link = self.links.iter_mut().find(|link| link.id == id);
+        let is_news = link.is_none_or(|link| link.is_news(&down.verdict.reason));
         let (pipeline, words) = (&self.shared.name, &down.verdict.words);
         let reason = down.verdict.reason.label();
         let kind =
@@ -59,6 +61,7 @@ impl Director {
         }
         match &down.verdict.reason {
             Reason::Ended => tracing::info!(%pipeline, %stage, "source ended"),
+            _ if !is_news => tracing::debug!(%pipeline, %stage, reason, words, "source failed again"),
             Reason::Fault(FaultKind::Internal(_)) => {
                 tracing::error!(%pipeline, %stage, reason, words, "source failed");
             }
