@@ -226,7 +226,8 @@ fn table(pipelines: &[PipelineView]) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// What stands beneath a pipeline: the sources of its chain that are not active, and recorders that are not well. Name, state and reason.
+/// What stands beneath a pipeline: the sources of its chain that are not active, and recorders that are not well. Name,
+/// state and reason.
 fn beneath(pipeline: &PipelineView) -> impl Iterator<Item = (&str, &str, &str)> {
     let others = pipeline.sources.iter().filter(|source| source.state != "active");
     let others = others.map(|source| (&*source.name, &*source.state, &*source.reason));
