@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sluice_core::conf::{Problem, Severity};
-use sluice_core::pipeline::{LastSwitch, Pushed, Rendition, Shared, SourceState, SourceStatus};
+use sluice_core::pipeline::{LastSwitch, Pushed, Rendition, Shared, SourceStatus};
 
 /// A pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -158,7 +158,7 @@ impl PipelineView {
     pub(crate) fn of<'a>(shared: &Shared, sinks: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let status = shared.status().borrow().clone();
         let chain = shared.chain();
-        let active = chain.sources.iter().find(|source| source.state == SourceState::Active);
+        let feeding = chain.sources.iter().find(|source| source.feeds);
         let set = shared.renditions();
         let renditions =
             set.iter().flat_map(|set| &set.renditions).map(|one| RenditionView::of(one)).collect();
@@ -172,7 +172,7 @@ impl PipelineView {
             state: status.state.word().to_owned(),
             reason: status.reason,
             since: status.since,
-            source: active.map(|source| source.stage.to_string()),
+            source: feeding.map(|source| source.stage.to_string()),
             sources: chain.sources.iter().map(SourceView::from).collect(),
             last_switch: chain.last_switch.as_ref().map(SwitchView::from),
             switches_left: chain.switches_left,

@@ -230,9 +230,10 @@ fn table(pipelines: &[PipelineView]) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// What stands beneath a pipeline: the others of its chain, and recorders that are not well. Name, state and reason.
+/// What stands beneath a pipeline: the sources of its chain that are not active, and recorders that are not well. Name,
+/// state and reason.
 fn beneath(pipeline: &PipelineView) -> impl Iterator<Item = (&str, &str, &str)> {
-    let others = pipeline.sources.iter().filter(|source| pipeline.source.as_ref() != Some(&source.name));
+    let others = pipeline.sources.iter().filter(|source| source.state != "active");
     let others = others.map(|source| (&*source.name, &*source.state, &*source.reason));
     let others = others.filter(|_| pipeline.sources.len() > 1);
     let unwell = pipeline.pushing.iter().filter(|sink| !matches!(&*sink.state, "running" | "waiting"));

@@ -108,6 +108,8 @@ impl Director {
     /// Takes note of a source that serves and brings what is new.
     pub(super) fn see_working(&mut self, now: Instant) {
         let working = self.serving.as_ref().filter(|run| run.works()).map(|run| run.id);
+        let link = working.and_then(|id| self.links.iter_mut().find(|link| link.id == id));
+        link.into_iter().for_each(Link::works);
         let steps = working.map(|id| self.chain.on(now, Event::Works(id))).unwrap_or_default();
         self.take(steps);
     }
@@ -224,7 +226,7 @@ impl Director {
         self.take(steps);
         match which {
             Which::Probe => self.tell_unproved(&stage, &down),
-            Which::Serving | Which::Coming | Which::Bridge => self.tell_down(&stage, &down),
+            Which::Serving | Which::Coming | Which::Bridge => self.tell_down(id, &stage, &down),
         }
     }
 

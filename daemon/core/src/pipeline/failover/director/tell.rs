@@ -48,8 +48,10 @@ impl Director {
         });
     }
 
-    /// A run went down.
-    pub(super) fn tell_down(&self, stage: &Arc<str>, down: &Down) {
+    /// A run went down. That it does so again for the same reason is no news for the log.
+    pub(super) fn tell_down(&mut self, id: Id, stage: &Arc<str>, down: &Down) {
+        let link = self.links.iter_mut().find(|link| link.id == id);
+        let is_news = link.is_none_or(|link| link.is_news(&down.verdict.reason));
         let (pipeline, words) = (&self.shared.name, &down.verdict.words);
         let reason = down.verdict.reason.label();
         let kind =
@@ -59,6 +61,7 @@ impl Director {
         }
         match &down.verdict.reason {
             Reason::Ended => tracing::info!(%pipeline, %stage, "source ended"),
+            _ if !is_news => tracing::debug!(%pipeline, %stage, reason, words, "source failed again"),
             Reason::Fault(FaultKind::Internal(_)) => {
                 tracing::error!(%pipeline, %stage, reason, words, "source failed");
             }
@@ -118,21 +121,23 @@ impl Director {
         let sources = self.links.iter().map(|link| {
             let rest = self.chain.rest(link.id, now);
             let id = Some(link.id);
+            let feeds = self.chain.serving() == id;
             let state = match rest {
-                _ if self.chain.serving() == id && self.chain.is_arriving() => SourceState::Proving,
-                _ if self.chain.serving() == id => SourceState::Active,
+                _ if feeds && self.chain.is_arriving() => SourceState::Proving,
+                _ if feeds => SourceState::Active,
                 _ if self.chain.coming() == id => SourceState::Starting,
                 _ if self.chain.probing() == id => SourceState::Proving,
                 Some(rest) if rest.refused => SourceState::Refused,
                 Some(_) => SourceState::Resting,
                 None => SourceState::Standby,
             };
-            self.shared.metrics.source(&link.stage).active.set(i64::from(state == SourceState::Active));
+            self.shared.metrics.source(&link.stage).active.set(i64::from(feeds));
             let resting = matches!(state, SourceState::Resting | SourceState::Refused);
             let rest = rest.filter(|_| resting);
             SourceStatus {
                 stage: link.stage.clone(),
                 state,
+                feeds,
                 reason: rest.map(|rest| without_stage(&link.stage, &rest.why.words)).unwrap_or_default(),
                 until: rest.and_then(|rest| wall(now, rest.until?)),
             }
