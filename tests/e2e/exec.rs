@@ -39,7 +39,9 @@ fn processes(is_wanted: impl Fn(u32, u32) -> bool) -> BTreeSet<u32> {
     let wanted = |process: &u32| {
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{process}/stat")) else { return false };
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        fields[0] != "Z" && is_wanted(fields[1].parse().unwrap(), fields[2].parse().unwrap())
+        // one that is just going has no group any more: -1
+        let (Ok(parent), Ok(group)) = (fields[1].parse(), fields[2].parse()) else { return false };
+        fields[0] != "Z" && is_wanted(parent, group)
     };
     all.filter(wanted).collect()
 }
