@@ -23,6 +23,8 @@ const LEAST_SHARE: f64 = 0.99;
 const WINDOW: Duration = Duration::from_secs(5);
 /// The clip once.
 const WINDOWS: usize = 4;
+/// A moment between two releases is looked for so often, each time 5 ms apart.
+const SETTLING: usize = 40;
 /// How many are tried, one after the other; `SLUICE_VIEWERS` gives others.
 const STEPS: &str = "1000 2000 4000 6000 8000";
 /// How many the cost is measured with.
@@ -109,17 +111,29 @@ impl Crowd {
         self.taken.iter().map(|own| own.load(Ordering::Relaxed)).collect()
     }
 
+    /// The counts between two releases, where there is a moment between them: within one, some have it and some have not.
+    async fn settled(&self) -> Vec<u64> {
+        let mut before = self.counts();
+        for _ in 0..SETTLING {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let now = self.counts();
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        before
+    }
+
     async fn watch(&self, windows: usize) -> Got {
         let (mut worst_share, mut bytes) = (f64::MAX, 0.0);
         let began = Instant::now();
         for _ in 0..windows {
-            let before = self.counts();
+            let before = self.settled().await;
             tokio::time::sleep(WINDOW).await;
-            let mut got: Vec<f64> = before
-                .into_iter()
-                .zip(self.counts())
-                .map(|(before, after)| (after - before) as f64)
-                .collect();
+            let after = self.settled().await;
+            let mut got: Vec<f64> =
+                before.into_iter().zip(after).map(|(before, after)| (after - before) as f64).collect();
             got.sort_by(f64::total_cmp);
             worst_share = worst_share.min(got[0] / got[got.len() / 2].max(1.0));
             bytes += got.iter().sum::<f64>();

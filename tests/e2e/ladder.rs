@@ -177,3 +177,18 @@ async fn what_variants_carry_themselves_is_named_to_players() {
     assert_eq!(served.matches(",CLOSED-CAPTIONS=\"cc\",AUDIO=\"a\"").count(), 2, "{served}");
     assert_eq!(Viewer::new(sluice.viewers, "/live/news/index.m3u8").renditions().await.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_changes_the_renditions_is_told_for_players_start_again() {
+    let two = Two::start(0, 0).await;
+    let one = relay("news", &two.origin.url("/index.m3u8"), "variant \"lowest\"");
+    two.sluice.write("news.kdl", &one);
+    let segments = async || {
+        let served = two.sluice.get("/live/news/index.m3u8").await.text();
+        served.contains("#EXTINF").then_some(())
+    };
+    eventually("one rendition in place of two", SOON, segments).await;
+    let log = two.sluice.log();
+    let told = log.lines().find(|line| line.contains("players have to open the stream again"));
+    assert!(told.is_some_and(|line| line.contains("video-1")), "{log}");
+}

@@ -206,7 +206,7 @@ async fn a_body_that_ends_is_left_as_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_cut_is_left_for_that() {
+async fn a_connection_that_is_reset_is_left_for_that() {
     switches_once(Mode::Cut, "truncated").await;
 }
 

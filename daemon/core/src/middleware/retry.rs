@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use kdl::KdlNode;
 use prometheus::IntCounter;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 use tower::retry::budget::{Budget, TpsBudget};
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
@@ -123,7 +123,8 @@ impl Retry {
 enum Rule {
     /// What the origin failed and may mend, within a budget, after a jittered wait.
     Origin(Arc<TpsBudget>),
-    /// What fails because the pipeline starts, as soon as its status changes.
+    /// What fails because the pipeline starts, as soon as its status changes or media comes. Only the wait counts: a
+    /// stream may need several parts before there is enough to play.
     Starting(Arc<Shared>),
     /// What an operation failed and may pass, after a jittered wait.
     Operation,
@@ -132,7 +133,7 @@ enum Rule {
 /// One request's view of its rule.
 enum Course {
     Origin(Arc<TpsBudget>),
-    Starting(watch::Receiver<Status>),
+    Starting(watch::Receiver<Status>, watch::Receiver<Instant>),
     Operation,
 }
 
@@ -144,7 +145,7 @@ impl Rule {
                 Course::Origin(budget.clone())
             }
             // subscribed before the attempt, so that no change between it and the wait is missed
-            Self::Starting(pipeline) => Course::Starting(pipeline.status()),
+            Self::Starting(pipeline) => Course::Starting(pipeline.status(), pipeline.arrivals()),
             Self::Operation => Course::Operation,
         }
     }
@@ -156,20 +157,33 @@ impl Course {
             Self::Origin(budget) => {
                 fault.is_retryable() && fault.blame() == Blame::Upstream && budget.withdraw()
             }
-            Self::Starting(_) => matches!(fault.kind, FaultKind::Starting | FaultKind::Failed(_)),
+            Self::Starting(..) => matches!(fault.kind, FaultKind::Starting | FaultKind::Failed(_)),
             Self::Operation => fault.is_retryable(),
         }
     }
 
-    async fn wait(&mut self, longest: Duration, fault: &Fault) {
+    /// How long to wait after this fault.
+    fn pause(&self, longest: Duration, fault: &Fault) -> Duration {
         match self {
             Self::Origin(_) | Self::Operation => {
                 let asked = fault.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
-                sleep(longest.mul_f64(rand::random()).max(asked)).await;
+                longest.mul_f64(rand::random()).max(asked)
             }
-            Self::Starting(status) => tokio::select! {
-                changed = status.changed() => if changed.is_err() { sleep(longest).await },
-                () = sleep(longest) => {}
+            Self::Starting(..) => longest,
+        }
+    }
+
+    /// Waits until then, or until something changed that may help; gives whether the time is over.
+    async fn wait(&mut self, until: Instant) -> bool {
+        match self {
+            Self::Origin(_) | Self::Operation => {
+                sleep_until(until).await;
+                true
+            }
+            Self::Starting(status, media) => tokio::select! {
+                Ok(()) = status.changed() => false,
+                Ok(()) = media.changed() => false,
+                () = sleep_until(until) => true,
             },
         }
     }
@@ -200,10 +214,14 @@ impl<R: Ask, S: Inner<R>> Service<R> for Repeating<S> {
         let again = self.inner.clone();
         Box::pin(async move {
             let mut result = ready.call(request).await;
-            for attempt in 0..spec.times {
+            let (mut attempt, mut until) = (0, None);
+            while attempt < spec.times {
                 let Err(fault) = &result else { break };
                 let Some(request) = next.take_if(|_| course.may_retry(fault)) else { break };
-                course.wait(spec.longest(attempt), fault).await;
+                let pause = course.pause(spec.longest(attempt), fault);
+                if course.wait(*until.get_or_insert_with(|| Instant::now() + pause)).await {
+                    (attempt, until) = (attempt + 1, None);
+                }
                 count.inc();
                 next = request.again();
                 result = again.clone().oneshot(request).await;
@@ -216,7 +234,6 @@ impl<R: Ask, S: Inner<R>> Service<R> for Repeating<S> {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
-    use tokio::time::Instant;
 
     use super::super::fixture::{Bench, answer, page, segment, viewing};
     use super::*;
@@ -328,6 +345,23 @@ mod tests {
         sink.next_request().await.unwrap().1.send_response(page("#EXTM3U"));
         assert!(held.await.is_ok());
         assert!(began.elapsed() < Duration::from_millis(10), "it did not wait for the backoff");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_viewer_is_held_over_media_that_is_not_enough_to_play() {
+        let bench = Bench::new();
+        let (mut serving, mut sink) = bench.serving(&[r#"retry 1 backoff="20s""#]);
+        let held = bench.view(&mut serving, viewing());
+        bench.context.pipeline.set_state(State::Live, "");
+        let began = Instant::now();
+        for _ in 0..5 {
+            sink.next_request().await.unwrap().1.send_error(Fault::new(FaultKind::Starting));
+            assert!(bench.is_idle(&mut sink).await);
+            bench.context.pipeline.media_came(Instant::now());
+        }
+        sink.next_request().await.unwrap().1.send_response(page("#EXTM3U"));
+        assert!(held.await.is_ok());
+        assert!(began.elapsed() < Duration::from_secs(1), "it did not wait for the backoff");
     }
 
     #[tokio::test(start_paused = true)]

@@ -104,6 +104,12 @@ impl RenditionSet {
             })
     }
 
+    /// The names of its renditions, for words.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<&str> = self.renditions.iter().map(|rendition| &*rendition.spec.name).collect();
+        names.join(", ")
+    }
+
     /// A set for a probe: nothing is kept.
     pub(super) fn without_windows(target: Duration) -> Arc<Self> {
         Arc::new(Self {

@@ -205,7 +205,7 @@ impl Shared {
     }
 
     /// Media came at this time.
-    pub(super) fn media_came(&self, at: Instant) {
+    pub(crate) fn media_came(&self, at: Instant) {
         self.media.send_modify(|last| *last = at.max(*last));
     }
 
@@ -321,6 +321,11 @@ impl Shared {
         set.renditions.iter().for_each(|rendition| rendition.window.resize(bounds));
         if let Some(before) = self.renditions.swap(Some(set.clone())) {
             before.renditions.iter().for_each(|rendition| rendition.window.retire());
+            if before.epoch != set.epoch {
+                let viewers: usize = self.viewers().values().map(|viewers| viewers.count()).sum();
+                let (before, now) = (before.names(), set.names());
+                tracing::warn!(pipeline = %self.name, viewers, before, now, "the renditions changed: players have to open the stream again");
+            }
         }
     }
 

@@ -31,7 +31,7 @@ pub enum Mode {
     Hanging,
     /// The body ends, and each new one at once.
     Ended,
-    /// Connections are cut.
+    /// Connections are reset.
     Cut,
     /// The body ends, and who asks again gets 404.
     Gone,

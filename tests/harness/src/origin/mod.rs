@@ -150,8 +150,11 @@ impl Scripts {
             let answer = self.answer(&request);
             async move { Ok::<_, Infallible>(answer.into_response().await) }
         });
-        // clients that leave in mid-exchange are part of the tests
-        drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+        let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        // clients that leave in mid-exchange are part of the tests, as are answers that break off: these reset the connection
+        if (&mut connection).await.is_err() {
+            drop(connection.into_parts().io.into_inner().set_zero_linger());
+        }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Answer {
