@@ -123,6 +123,58 @@ async fn a_stream_that_ends_is_left_and_the_playlist_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_had_ended_before_it_was_taken_is_played_to_its_end() {
+    let origin = Origin::start().await;
+    let [a, b] = ["a", "b"].map(|name| Live::new(name).window(9).filled(9));
+    origin.mount("/a", &a);
+    origin.mount("/b", &b);
+    let _tick = b.ticking(Duration::from_secs(1));
+    origin.fail("/a/index", Answer::text(format!("{}#EXT-X-ENDLIST\n", a.playlist())));
+    let text = chain(&[hls(&origin, "a"), hls(&origin, "b")], "");
+    let sluice = setup().file("news.kdl", &text).start().await;
+    let view = fed_by(&sluice, 1, SOON).await;
+    assert_eq!(view["last_switch"]["reason"], "ended", "{view}");
+    let served = sluice.get("/live/news/index.m3u8").await.text();
+    let played = served.lines().take_while(|line| *line != "#EXT-X-DISCONTINUITY");
+    assert_eq!(played.filter(|line| line.starts_with("#EXTINF")).count(), 9, "{served}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_that_feeds_viewers_is_shown_while_it_still_proves_itself() {
+    let origin = Origin::start().await;
+    let [a, b] = ["a", "b"].map(|name| Live::new(name).lasting(4).filled(6));
+    origin.mount("/a", &a);
+    origin.mount("/b", &b);
+    let _tick = a.ticking(Duration::from_secs(4));
+    let text = chain(&[hls(&origin, "a"), hls(&origin, "b")], "return-after=\"1h\"");
+    let sluice = setup().file("news.kdl", &text).start().await;
+    fed_by(&sluice, 0, SOON).await;
+    origin.fail("/a/", Answer::status(403));
+    let proving = async || {
+        let view = view(&sluice).await;
+        (view["sources"][1]["state"] == "proving").then_some(view)
+    };
+    let view = eventually("the second source proves itself", SOON, proving).await;
+    assert_eq!(view["source"], "source 2 hls", "{view}");
+    let metrics = sluice.metrics().await;
+    let active = |source| metrics.sum("sluice_source_active", &[("pipeline", "news"), ("source", source)]);
+    assert_eq!((active("source 1 hls"), active("source 2 hls")), (0.0, 1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_that_stay_down_for_the_same_reason_are_logged_once() {
+    let origin = Origin::start().await;
+    let text = chain(&[hls(&origin, "a"), hls(&origin, "b")], "");
+    let sluice = setup().file("news.kdl", &text).start().await;
+    let again = [("pipeline", "news"), ("source", "source 1 hls")];
+    sluice.wait_for_metric("sluice_source_restarts_total", &again, 3.0, SOON).await;
+    let log = sluice.log();
+    let said: Vec<_> =
+        log.lines().filter(|line| line.contains("WARN") && line.contains("source failed")).collect();
+    assert_eq!(said.len(), 2, "{said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_playlist_that_is_gone_is_left_for_its_status() {
     switches_once(|chain| chain.origin.fail("/a/index", Answer::status(404)), "status_4xx", SOON).await;
 }
@@ -310,4 +362,24 @@ async fn ffmpeg_decodes_across_a_stall_into_a_slate_that_differs_in_everything()
     let taken = viewing.stop().await;
     assert_eq!(decode(&taken, directory.path()).await, "");
     assert_eq!((taken.failures, taken.violations, taken.lost), (vec![], vec![], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_left_the_chain_is_named_where_its_switch_is_told() {
+    let chain = Chain::new("").await;
+    fed_by(&chain.sluice, 0, SOON).await;
+    chain.sluice.apply("news.kdl", &self::chain(&[hls(&chain.origin, "b")], "")).await;
+    let switched = async || {
+        let view = chain.sluice.api("/api/v1/pipelines/news").await.json();
+        view["last_switch"].is_object().then_some(view)
+    };
+    let view = eventually("the edited chain to feed the pipeline", SOON, switched).await;
+    let last = &view["last_switch"];
+    assert_eq!((&last["from"], &last["to"]), (&"source 1 hls, which left".into(), &"source 1 hls".into()));
+    let said = r#""from":"source 1 hls, which left","to":"source 1 hls","reason":"reload""#;
+    let log = chain.sluice.log();
+    let line = log.lines().find(|line| line.contains(said)).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(r#""switches_left":10"#), "{line}");
+    let warned = log.lines().find(|line| line.contains("has no effect on a pipeline with one source"));
+    assert!(warned.unwrap().contains("\"WARN\""), "it is no error: {log}");
 }

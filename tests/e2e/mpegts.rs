@@ -119,7 +119,7 @@ async fn what_cannot_be_used_is_named_and_tried_again() {
         (Answer::status(404), "status 404"),
         (Answer::text("<!DOCTYPE html>").header("Content-Type", "text/html"), "a web page where"),
         (Answer::text("#EXTM3U\n").header("Content-Type", "application/vnd.apple.mpegurl"), "use source"),
-        (Answer::bytes(demo(12)).after(head), "the answer stalled"),
+        (Answer::bytes(demo(12)).after(head), "nothing came for too long"),
         (Answer::endless(), "malformed"),
     ] {
         let origin = Origin::start().await;

@@ -182,7 +182,7 @@ impl fmt::Display for FaultKind {
             Self::Connect => f.write_str("the connection failed"),
             Self::Tls => f.write_str("the TLS handshake failed"),
             Self::Timeout(Phase::Connect) => f.write_str("connecting took too long"),
-            Self::Timeout(Phase::Read) => f.write_str("the answer stalled"),
+            Self::Timeout(Phase::Read) => f.write_str("nothing came for too long"),
             Self::Timeout(Phase::Total) => f.write_str("the exchange took too long"),
             Self::Status(code) => write!(f, "status {}", code.as_u16()),
             Self::Truncated => f.write_str("the body ended early"),

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use sluice_core::fault::FaultKind;
-use sluice_core::pipeline::Ordered;
+use sluice_core::pipeline::{Ordered, SourceState};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -133,12 +133,17 @@ async fn switch(
     };
     let body = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
     let parsed = if body.is_empty() { Ok(Switch::default()) } else { serde_json::from_slice(&body) };
-    let wanted: Switch =
-        parsed.map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+    let wanted: Switch = parsed.map_err(|_| {
+        let detail =
+            "the body is {\"source\": N}, the place in the chain from 1, or nothing for the next one";
+        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    })?;
     match app.parts.control.switch(name, wanted.source).await {
         None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no pipeline {name:?}"))),
-        Some(Ok(Ordered { stage, is_active })) => {
-            Ok(Json(json!({ "source": stage, "started": !is_active })).into_response())
+        Some(Ok(Ordered { stage, is_started, is_active })) => {
+            let state = if is_active { SourceState::Active } else { SourceState::Starting };
+            let answer = json!({ "source": stage, "started": is_started, "state": state.word() });
+            Ok(Json(answer).into_response())
         }
         Some(Err(fault)) if fault.kind == FaultKind::NotFound => {
             let number = wanted.source.unwrap_or_default();

@@ -61,9 +61,13 @@ impl Control for Scripted {
 
     fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Ordered, Fault>>> {
         let known = self.pipeline(name).map(|_| match to {
-            None | Some(1 | 2) => {
+            None | Some(1..=3) => {
                 let at = to.unwrap_or(2);
-                Ok(Ordered { stage: format!("source {at} hls").into(), is_active: at == 1 })
+                Ok(Ordered {
+                    stage: format!("source {at} hls").into(),
+                    is_started: at == 2,
+                    is_active: at == 1,
+                })
             }
             Some(_) => Err(FaultKind::NotFound.into()),
         });

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sluice_core::conf::{Problem, Severity};
-use sluice_core::pipeline::{LastSwitch, Pushed, Rendition, Shared, SourceState, SourceStatus};
+use sluice_core::pipeline::{LastSwitch, Pushed, Rendition, Shared, SourceStatus};
 
 /// A pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -158,7 +158,7 @@ impl PipelineView {
     pub(crate) fn of<'a>(shared: &Shared, sinks: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let status = shared.status().borrow().clone();
         let chain = shared.chain();
-        let active = chain.sources.iter().find(|source| source.state == SourceState::Active);
+        let feeding = chain.sources.iter().find(|source| source.feeds);
         let set = shared.renditions();
         let renditions =
             set.iter().flat_map(|set| &set.renditions).map(|one| RenditionView::of(one)).collect();
@@ -172,7 +172,7 @@ impl PipelineView {
             state: status.state.word().to_owned(),
             reason: status.reason,
             since: status.since,
-            source: active.map(|source| source.stage.to_string()),
+            source: feeding.map(|source| source.stage.to_string()),
             sources: chain.sources.iter().map(SourceView::from).collect(),
             last_switch: chain.last_switch.as_ref().map(SwitchView::from),
             switches_left: chain.switches_left,
@@ -312,6 +312,19 @@ pub(crate) enum Outcome {
     DryRun,
 }
 
+impl Outcome {
+    /// As the API and the log write it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Partial => "partial",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+            Self::DryRun => "dry-run",
+        }
+    }
+}
+
 /// What a reload did, or would do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ReloadView {
@@ -364,4 +377,17 @@ pub(crate) struct Check {
     pub(crate) ok: bool,
     /// More about it; may be empty.
     pub(crate) detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_writes_an_outcome_as_the_api_does() {
+        use Outcome::{Applied, DryRun, Partial, Refused, Unchanged};
+        for outcome in [Applied, Partial, Unchanged, Refused, DryRun] {
+            assert_eq!(serde_json::json!(outcome), outcome.word());
+        }
+    }
 }

@@ -83,8 +83,11 @@ async fn ask_switch(
         (StatusCode::OK, body) => {
             let answer: Value = parse(&body)?;
             let source = answer["source"].as_str().unwrap_or_default();
-            let is_started = answer["started"] == true;
-            let what = if is_started { "is started" } else { "is the active one already" };
+            let what = match (answer["started"] == true, answer["state"] == "starting") {
+                (true, _) => "is started",
+                (false, true) => "is starting already",
+                (false, false) => "is the active one already",
+            };
             Ok(format!("{pipeline}: {source} {what}"))
         }
         (status, body) => Err(refused(status, &body)),
@@ -207,7 +210,8 @@ fn table(pipelines: &[PipelineView]) -> String {
     table.load_preset(presets::NOTHING);
     table.set_header(["PIPELINE", "STATE", "SOURCE", "VIEWERS", "SEGMENTS", "BYTES", "REASON"]);
     for pipeline in pipelines {
-        let segments: usize = pipeline.renditions.iter().map(|rendition| rendition.segments).sum();
+        let segments =
+            pipeline.renditions.iter().map(|rendition| rendition.segments).max().unwrap_or_default();
         let bytes: u64 = pipeline.renditions.iter().map(|rendition| rendition.bytes).sum();
         let number = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
         table.add_row([
@@ -226,9 +230,10 @@ fn table(pipelines: &[PipelineView]) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// What stands beneath a pipeline: the others of its chain, and recorders that are not well. Name, state and reason.
+/// What stands beneath a pipeline: the sources of its chain that are not active, and recorders that are not well. Name,
+/// state and reason.
 fn beneath(pipeline: &PipelineView) -> impl Iterator<Item = (&str, &str, &str)> {
-    let others = pipeline.sources.iter().filter(|source| pipeline.source.as_ref() != Some(&source.name));
+    let others = pipeline.sources.iter().filter(|source| source.state != "active");
     let others = others.map(|source| (&*source.name, &*source.state, &*source.reason));
     let others = others.filter(|_| pipeline.sources.len() > 1);
     let unwell = pipeline.pushing.iter().filter(|sink| !matches!(&*sink.state, "running" | "waiting"));
@@ -344,6 +349,25 @@ mod tests {
         assert!(view.has_errors());
         let text = describe(&view);
         assert!(text.contains("news.kdl:3:5: error: unknown node \"sorce\"\n  help: did you mean"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_switch_tells_what_was_started_from_what_was_already() {
+        let running = Running::new();
+        let admin = format!("http://{}", running.admin.local_addr());
+        for (source, expected) in [
+            (1, "tv/news: source 1 hls is the active one already"),
+            (2, "tv/news: source 2 hls is started"),
+            (3, "tv/news: source 3 hls is starting already"),
+        ] {
+            assert_eq!(ask_switch(&admin, None, "tv/news", Some(source)).await.unwrap(), expected);
+        }
+        let path = "/api/v1/pipelines/tv/news/switch";
+        for body in ["{\"source\":\"2\"}", "{\"sorce\":2}", "2"] {
+            let (status, body) = send(&admin, None, Method::POST, path, body.to_owned()).await.unwrap();
+            let said = refused(status, &body).to_string();
+            assert!(said.contains("the body is {\"source\": N}, the place in the chain from 1"), "{said}");
+        }
     }
 
     #[tokio::test]

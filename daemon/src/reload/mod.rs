@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use sluice_core::conf::Severity;
 use sluice_core::event::{self, Events};
 use sluice_core::pipeline::{Fleet, Pipeline};
 use sluice_core::plan::{self, Change, Good, Plan, Server, ServerPart, Settled};
@@ -153,7 +154,7 @@ impl Reloader {
         self.change_server(&diff.server, &settled.good.plan.server, prepared);
         self.parts.board.post(&self.parts.fleet);
         for change in &changes {
-            let what = change.what.join(", ");
+            let what = (!change.what.is_empty()).then(|| change.what.join(", "));
             tracing::info!(
                 pipeline = change.pipeline,
                 change = change.change,
@@ -166,7 +167,10 @@ impl Reloader {
             tracing::info!(node = part.word(), "applied to the server");
         }
         for problem in settled.problems.iter() {
-            tracing::error!(%problem, "the configuration has a problem");
+            match problem.severity {
+                Severity::Error => tracing::error!(%problem, "the configuration has a problem"),
+                Severity::Warning => tracing::warn!(%problem, "the configuration has a problem"),
+            }
         }
         let outcome = match (settled.problems.are_fatal(), diff.is_empty()) {
             (true, true) => Outcome::Refused,
@@ -259,7 +263,7 @@ impl Reloader {
         if reload.outcome == Outcome::Unchanged {
             tracing::debug!(cause, problems, "configuration read, nothing changed");
         } else {
-            tracing::info!(cause, outcome = ?reload.outcome, problems, "configuration read");
+            tracing::info!(cause, outcome = reload.outcome.word(), problems, "configuration read");
         }
         self.parts.board.stand(config);
     }

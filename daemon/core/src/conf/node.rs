@@ -1,7 +1,6 @@
 //! The cursor over one KDL node. What was not read when it is dropped is reported as a problem.
 
 use std::cell::RefCell;
-use std::fmt::Debug;
 use std::ops::{Range, RangeInclusive};
 
 use kdl::{KdlEntry, KdlNode};
@@ -9,7 +8,7 @@ use miette::SourceSpan;
 
 use super::scope::Scope;
 use super::unread::Known;
-use super::{Code, Place, Problem, Scalar};
+use super::{Code, Place, Problem, Scalar, Show};
 
 /// A node that is being read. All methods take `&self`: what was read is marked within. Children borrow the
 /// document, not their parent's cursor. Dropping the cursor reports entries and children that nothing read, so
@@ -98,18 +97,17 @@ impl<'a> Node<'a> {
     }
 
     /// A property within bounds; outside is a problem that names them.
-    pub fn property_within<T: Scalar + PartialOrd + Debug>(
+    pub fn property_within<T: Scalar + PartialOrd + Show>(
         &self,
         key: &'static str,
         bounds: RangeInclusive<T>,
     ) -> Option<T> {
         let entry = self.take_property(key)?;
-        let value = self.scalar(entry, key)?;
-        self.within(value, entry, key, &bounds)
+        self.scalar_within(entry, key, &bounds)
     }
 
     /// An argument within bounds; required.
-    pub fn argument_within<T: Scalar + PartialOrd + Debug>(
+    pub fn argument_within<T: Scalar + PartialOrd + Show>(
         &self,
         what: &'static str,
         bounds: RangeInclusive<T>,
@@ -118,8 +116,7 @@ impl<'a> Node<'a> {
             self.missing_argument::<T>(what);
             return None;
         };
-        let value = self.scalar(entry, what)?;
-        self.within(value, entry, what, &bounds)
+        self.scalar_within(entry, what, &bounds)
     }
 
     /// A property that is one of `words`, if it is there.

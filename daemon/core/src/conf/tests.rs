@@ -66,6 +66,13 @@ fn values_of_the_wrong_kind_or_out_of_bounds_are_problems() {
 }
 
 #[test]
+fn a_number_that_its_type_cannot_hold_is_told_the_bounds_of_the_node() {
+    let found = problems("source \"x\" { parallel -1; }");
+    let expected = ["example.kdl:1:23: the number of `parallel` is out of bounds [it goes from 1 to 8]"];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_slip_is_explained_and_the_rest_is_read_all_the_same() {
     let found = problems("source http://x/y timeout=5s {\n  paralel 3\n}");
     assert_eq!(

@@ -1,13 +1,12 @@
 //! Reading one value of a node: its variables replaced, its secret looked up, its problems told.
 
-use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
 use kdl::{KdlEntry, KdlValue};
 
 use super::scope::{Variable, substitute};
 use super::unread::nearest;
-use super::{Code, Node, Problem, Scalar};
+use super::{Code, Node, Problem, Scalar, Show};
 
 /// A value with its place, after substitution and lookup.
 struct Found<'a> {
@@ -29,19 +28,26 @@ impl<'a> Node<'a> {
         }
     }
 
-    pub(super) fn within<T: PartialOrd + Debug>(
+    pub(super) fn scalar_within<T: Scalar + PartialOrd + Show>(
         &self,
-        value: T,
         entry: &'a KdlEntry,
         what: &str,
         bounds: &RangeInclusive<T>,
     ) -> Option<T> {
-        if bounds.contains(&value) {
-            return Some(value);
-        }
         let found = self.resolve(entry)?;
+        let [least, most] = [bounds.start(), bounds.end()].map(Show::value);
+        // a whole number that its type cannot hold is beyond the bounds too
+        let is_beyond = match T::read(&found.value) {
+            Ok(value) if bounds.contains(&value) => return Some(value),
+            Ok(_) => true,
+            Err(_) => least.as_integer().is_some() && found.value.as_integer().is_some(),
+        };
+        if !is_beyond {
+            return self.scalar(entry, what);
+        }
         let message = format!("{} is out of bounds", subject(entry, what, self.name()));
-        self.wrong(&found, message, format!("it goes from {:?} to {:?}", bounds.start(), bounds.end()));
+        let bare = |bound: KdlValue| bound.as_string().map_or_else(|| bound.to_string(), str::to_owned);
+        self.wrong(&found, message, format!("it goes from {} to {}", bare(least), bare(most)));
         None
     }
 

@@ -151,6 +151,12 @@ impl Feed {
         self.run.observed.send_if_modified(|seen| seen.listed(now, what));
     }
 
+    /// Says that the origin's list has ended: what is in it may take its time to play, and that nothing is added is no
+    /// stall.
+    pub fn list_over(&self) {
+        self.run.note(|seen, _| seen.list_over());
+    }
+
     /// Says that an object of the origin was taken in whole, although it may wait for others before it.
     pub fn arrived(&self) {
         self.run.note(|seen, now| seen.arrived(now));

@@ -12,7 +12,8 @@ pub(super) struct Taken {
     names: BTreeMap<String, Place>,
     paths: BTreeMap<String, Place>,
     targets: BTreeMap<String, Place>,
-    addresses: BTreeMap<String, Place>,
+    /// Each with the pipeline that listens there.
+    addresses: BTreeMap<String, (String, Place)>,
 }
 
 impl Taken {
@@ -46,15 +47,18 @@ impl Taken {
         None
     }
 
-    /// Takes the address that a source listens on.
-    pub(super) fn address(&mut self, address: &str, place: Place) -> Option<Problem> {
-        if let Some(first) = self.addresses.get(address) {
+    /// Takes the address that a source of `pipeline` listens on.
+    pub(super) fn address(&mut self, address: &str, pipeline: &str, place: Place) -> Option<Problem> {
+        if let Some((other, first)) = self.addresses.get(address) {
             let message =
-                format!("two pipelines listen on {address}, and only one of them would hear anything");
-            let help = "follow one pipeline from the other: source \"pipeline\" \"NAME\"";
+                format!("two sources listen on {address}, and only one of them would hear anything");
+            let help = match other == pipeline {
+                true => "leave one of them out",
+                false => "follow one pipeline from the other: source \"pipeline\" \"NAME\"",
+            };
             return Some(conflict(place, first, message, help));
         }
-        self.addresses.insert(address.to_owned(), place);
+        self.addresses.insert(address.to_owned(), (pipeline.to_owned(), place));
         None
     }
 

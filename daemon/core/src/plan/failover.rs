@@ -20,7 +20,7 @@ pub const FAILOVER: Doc = Doc {
         Entry {
             form: "stall=\"auto\"",
             about: "When nothing new counts as a failure: auto is 2 s without a byte for an endless stream, 1.5 target \
-                    durations for a playlist; or 500ms to 5m.",
+                    durations for a playlist; or 500ms to 5m, of which a playlist takes no less than those 1.5.",
             default: "auto",
         },
         Entry {
@@ -53,7 +53,7 @@ pub enum Stall {
     /// As the source's own rule has it: 2 s without a byte for an endless stream, 1.5 target durations without a new
     /// segment for a playlist.
     Auto,
-    /// After this time, whatever the source.
+    /// After this time; for a playlist no less than its own rule has.
     After(Duration),
 }
 

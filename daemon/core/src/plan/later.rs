@@ -17,7 +17,6 @@ pub(super) const LATER: Later = Later {
         "engines",
         "health",
         "idle",
-        "low-latency",
         "match",
         "monitor",
         "on",
@@ -27,9 +26,9 @@ pub(super) const LATER: Later = Later {
         "query",
     ],
     kinds: &[
-        ("source", &["acestream", "directory", "udp"]),
+        ("source", &["acestream", "directory"]),
         ("buffer", &["catalog", "disk", "jetstream"]),
-        ("sink", &["library", "record"]),
+        ("sink", &["library"]),
     ],
 };
 

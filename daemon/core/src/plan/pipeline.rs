@@ -51,8 +51,9 @@ pub(super) fn pipeline(node: &Node<'_>, around: &mut Surroundings<'_, '_>) -> Op
     }
     let enabled = enabled.unwrap_or(true);
     for source in stages.sources.iter().filter(|_| enabled) {
-        let taken = source.plan.spec.listens();
-        let problem = taken.and_then(|address| around.taken.address(&address, source.kind.clone()));
+        let Some(address) = source.plan.spec.listens() else { continue };
+        let pipeline = name.as_deref().unwrap_or_default();
+        let problem = around.taken.address(&address, pipeline, source.kind.clone());
         problem.into_iter().for_each(|problem| node.add(problem));
     }
     for (sink, path) in stages.sinks.iter().filter(|_| enabled) {

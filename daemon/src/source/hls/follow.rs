@@ -210,6 +210,9 @@ impl Follower {
             progress.changed = Instant::now();
             progress.stale_reported = progress.changed;
         }
+        if playlist.ended {
+            self.feed.list_over();
+        }
         progress.pending.extend(steps);
         Ok(())
     }

@@ -99,8 +99,19 @@ fn an_address_is_listened_on_by_one_pipeline_and_a_group_by_many() {
             sluice_core::plan::read(&[one("a"), one("b")], &kinds, &sluice_core::conf::NoSecrets);
         let words: Vec<_> = problems.iter().map(|one| one.message.clone()).collect();
         assert_eq!(words.is_empty(), is_fine, "{words:?}");
-        assert!(is_fine || words[0].contains("two pipelines listen on udp://0.0.0.0:5000"), "{words:?}");
+        assert!(is_fine || words[0].contains("two sources listen on udp://0.0.0.0:5000"), "{words:?}");
     }
+}
+
+#[test]
+fn two_sources_of_one_pipeline_on_an_address_are_not_told_to_follow_a_pipeline() {
+    let source = "    source \"mpegts\" \"udp://0.0.0.0:5000\"\n";
+    let text = format!("pipeline \"a\" {{\n{source}{source}    sink \"hls\" path=\"/a\"\n}}\n");
+    let kinds: Kinds = crate::kinds::KINDS;
+    let (_, problems) =
+        sluice_core::plan::read(&[("a.kdl".into(), text)], &kinds, &sluice_core::conf::NoSecrets);
+    let help: Vec<_> = problems.iter().map(|one| one.help.clone()).collect();
+    assert_eq!(help, ["leave one of them out"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -81,10 +81,13 @@ impl Detector {
 
     /// The wait after which nothing new is a stall.
     pub(super) fn patience(&self, seen: &Observed) -> Duration {
+        // a list may stand still for a target duration, and its change be seen half of one later
+        let listed = seen.target * 3 / 2;
         match (self.stall, self.liveness) {
-            (Stall::After(after), _) => after,
+            (Stall::After(after), Liveness::Bytes) => after,
             (Stall::Auto, Liveness::Bytes) => SILENCE,
-            (Stall::Auto, Liveness::Playlist) => seen.target * 3 / 2,
+            (Stall::After(after), Liveness::Playlist) => after.max(listed),
+            (Stall::Auto, Liveness::Playlist) => listed,
         }
     }
 
@@ -133,6 +136,9 @@ impl Detector {
             named(seen, since, || Verdict::new(Reason::Slow, "media comes slower than it plays"))
         };
         let behind = Rule { since: arrived, due: now + slack, verdict };
+        if seen.is_list_over {
+            return [Rule::never(changed), late, behind];
+        }
         // a list that is in time changes once in a target duration
         let quiet = patience.min(seen.target * 5 / 4);
         [

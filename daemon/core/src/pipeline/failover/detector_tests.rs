@@ -80,6 +80,26 @@ async fn a_list_that_stops_is_a_stall_after_one_and_a_half_target_durations() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_in_time_is_never_a_stall_however_short_the_wait_that_is_set() {
+    let mut watch = Watch::new(Liveness::Playlist);
+    watch.detector.stall = Stall::After(SECOND);
+    watch.lists(10, 2 * SECOND);
+    assert_eq!(watch.leaves(), (3 * SECOND, Reason::Stall));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_has_ended_is_played_to_its_end_and_left_where_its_segments_do_not_come() {
+    let mut watch = Watch::new(Liveness::Playlist);
+    watch.seen.listed(watch.now, Listed::More);
+    watch.seen.list_over();
+    for _ in 0..30 {
+        watch.now += 2 * SECOND;
+        watch.plays(2 * SECOND);
+    }
+    assert_eq!(watch.leaves(), (5 * SECOND, Reason::Slow));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fault_since_the_last_news_is_the_reason() {
     let mut watch = Watch::new(Liveness::Playlist);
     watch.seen.fault(watch.now, &Fault::new(FaultKind::Truncated));

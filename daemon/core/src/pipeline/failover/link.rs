@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
+use super::Reason;
 use super::entry::{Id, Traits};
 use crate::fault::Fault;
 use crate::pipeline::stack::{around_upstream, context};
@@ -25,6 +26,8 @@ pub(super) struct Link {
     /// What the layers know.
     states: Arc<States>,
     upstream: Arc<ArcSwap<Upstream>>,
+    /// Why it was last said to be down; none since it worked.
+    said_down: Option<Reason>,
 }
 
 impl Link {
@@ -39,7 +42,7 @@ impl Link {
         let (client, states, stage) = (origins.client(&*plan.spec), Arc::default(), name(at, plan));
         let upstream = stack(&client, plan, shared, &stage, &states);
         let upstream = Arc::new(ArcSwap::from_pointee(upstream));
-        Self { id, stage, plan: plan.clone(), client, states, upstream }
+        Self { id, stage, plan: plan.clone(), client, states, upstream, said_down: None }
     }
 
     /// The same source as it is planned now. Other layers apply from the next exchange on.
@@ -60,6 +63,16 @@ impl Link {
     /// Where the exchanges of a run go, now and after changes of the layers.
     pub(super) fn upstream(&self) -> Upstream {
         BoxCloneSyncService::new(Retunable { current: self.upstream.clone() })
+    }
+
+    /// Whether it is news that it is down for this reason; no more until it works or goes down for another.
+    pub(super) fn is_news(&mut self, reason: &Reason) -> bool {
+        self.said_down.replace(reason.clone()).as_ref() != Some(reason)
+    }
+
+    /// It works: whatever takes it down next is news.
+    pub(super) fn works(&mut self) {
+        self.said_down = None;
     }
 
     pub(super) fn traits(&self) -> Traits {

@@ -30,6 +30,8 @@ pub(in crate::pipeline) struct Observed {
     came: Option<Instant>,
     /// When the origin's list last brought something, where it has one.
     listed: Option<Instant>,
+    /// Whether its list says that nothing more will come.
+    pub(super) is_list_over: bool,
     /// Whether its list has still to show that it moves; none before it was read.
     awaits: Option<bool>,
     /// When media last came, and when it first did.
@@ -62,6 +64,7 @@ impl Observed {
             has_beaten: false,
             came: None,
             listed: None,
+            is_list_over: false,
             awaits: None,
             media: None,
             first_media: None,
@@ -106,10 +109,15 @@ impl Observed {
 
     /// The origin's list brought something. Returns whether that shows for the first time that it moves.
     pub(in crate::pipeline) fn listed(&mut self, now: Instant, what: Listed) -> bool {
-        self.listed = Some(now);
+        (self.listed, self.is_list_over) = (Some(now), false);
         let awaited = self.awaits;
         self.awaits = Some(what == Listed::Start && awaited != Some(false));
         awaited == Some(true) && what == Listed::More
+    }
+
+    /// The origin's list says that nothing more will come.
+    pub(in crate::pipeline) fn list_over(&mut self) {
+        self.is_list_over = true;
     }
 
     /// Whether what it brought may be old: its list was not seen to move.

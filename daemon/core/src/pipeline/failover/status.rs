@@ -22,6 +22,8 @@ pub struct SourceStatus {
     pub stage: Arc<str>,
     /// What it does.
     pub state: SourceState,
+    /// Whether it feeds the pipeline, which it may do while it is proving itself.
+    pub feeds: bool,
     /// Why it rests or was refused; empty otherwise.
     pub reason: String,
     /// Until when it rests; none for ever, and where it does not rest.
@@ -31,13 +33,13 @@ pub struct SourceStatus {
 /// What a source of a chain does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceState {
-    /// It feeds the pipeline.
+    /// It feeds the pipeline, and is known to work.
     Active,
     /// It is started and brought nothing yet.
     Starting,
     /// It is ready to be taken.
     Standby,
-    /// It is watched, and taken when it proves itself.
+    /// It is watched, and taken when it proves itself; or it feeds the pipeline already, with what may be old.
     Proving,
     /// It failed and is left alone for a while.
     Resting,

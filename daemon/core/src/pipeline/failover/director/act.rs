@@ -108,6 +108,8 @@ impl Director {
     /// Takes note of a source that serves and brings what is new.
     pub(super) fn see_working(&mut self, now: Instant) {
         let working = self.serving.as_ref().filter(|run| run.works()).map(|run| run.id);
+        let link = working.and_then(|id| self.links.iter_mut().find(|link| link.id == id));
+        link.into_iter().for_each(Link::works);
         let steps = working.map(|id| self.chain.on(now, Event::Works(id))).unwrap_or_default();
         self.take(steps);
     }
@@ -224,7 +226,7 @@ impl Director {
         self.take(steps);
         match which {
             Which::Probe => self.tell_unproved(&stage, &down),
-            Which::Serving | Which::Coming | Which::Bridge => self.tell_down(&stage, &down),
+            Which::Serving | Which::Coming | Which::Bridge => self.tell_down(id, &stage, &down),
         }
     }
 
@@ -304,13 +306,23 @@ impl Director {
         let link = at.and_then(|at| self.links.get(at)).ok_or(FaultKind::NotFound)?;
         let (id, stage) = (link.id, link.stage.clone());
         let is_active = self.chain.serving() == Some(id);
+        let is_started = !is_active && self.chain.coming() != Some(id);
         let steps = self.chain.on(Instant::now(), Event::Order(id));
         self.take(steps);
-        Ok(Ordered { stage, is_active })
+        Ok(Ordered { stage, is_started, is_active })
     }
 
     pub(super) fn stage_of(&self, id: Id) -> Arc<str> {
         let link = self.links.iter().find(|link| link.id == id);
-        link.map_or_else(|| "a source that left".into(), |link| link.stage.clone())
+        let runs = || [&self.serving, &self.coming, &self.bridge].into_iter().flatten().chain(&self.leaving);
+        let run = || runs().find(|run| run.id == id);
+        match link {
+            Some(link) => link.stage.clone(),
+            // another may bear its name by now
+            None => run().map_or_else(
+                || "a source that left".into(),
+                |run| format!("{}, which left", run.stage).into(),
+            ),
+        }
     }
 }

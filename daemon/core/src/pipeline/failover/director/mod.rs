@@ -51,6 +51,8 @@ pub(in crate::pipeline) struct Order {
 pub struct Ordered {
     /// The name of the source.
     pub stage: Arc<str>,
+    /// Whether it was started by this order. It was not where it feeds the pipeline, or is starting, already.
+    pub is_started: bool,
     /// Whether it feeds the pipeline already, so that nothing was done.
     pub is_active: bool,
 }
@@ -61,7 +63,7 @@ pub struct Switcher(pub(in crate::pipeline) mpsc::Sender<Order>);
 
 impl Switcher {
     /// Starts the source at this place of the chain, from 1, or the next one; it takes over with its first media. Gives
-    /// its name, and whether it was the one already.
+    /// its name, and whether it was started by this.
     ///
     /// # Errors
     /// `NotFound` where the chain has no such place, `Busy` where too many orders wait, `Stopped` for a pipeline that

@@ -21,20 +21,20 @@ impl Director {
         let reason = why.reason.label();
         self.shared.metrics.switch(reason).inc();
         self.shared.metrics.switch_gap().observe(gap.as_secs_f64());
-        let left = self.chain.switches_left(Instant::now());
+        let switches_left = self.chain.switches_left(Instant::now());
         let detail = json!({
             "from": from, "to": to, "reason": reason, "words": why.words,
-            "gap_seconds": gap.as_secs_f64(), "switches_left": left,
+            "gap_seconds": gap.as_secs_f64(), "switches_left": switches_left,
         });
         self.shared.tell(event::SOURCE_SWITCHED, detail);
         let words = &why.words;
-        let pipeline = &self.shared.name;
+        let (pipeline, source) = (&self.shared.name, from.as_deref());
         if why.reason.is_trouble() {
-            tracing::warn!(%pipeline, from = from.as_deref(), %to, reason, words, ?gap, left, "switched sources");
+            tracing::warn!(%pipeline, from = source, to = &*to, reason, words, ?gap, switches_left, "switched sources");
         } else {
-            tracing::info!(%pipeline, from = from.as_deref(), %to, reason, words, ?gap, left, "switched sources");
+            tracing::info!(%pipeline, from = source, to = &*to, reason, words, ?gap, switches_left, "switched sources");
         }
-        if left == 0 {
+        if switches_left == 0 {
             self.shared.tell(event::SOURCE_BUDGET_SPENT, json!({ "source": to }));
             tracing::error!(pipeline = %self.shared.name, source = %to, "the budget of switches is spent; it stays on this source");
         }
@@ -48,8 +48,10 @@ impl Director {
         });
     }
 
-    /// A run went down.
-    pub(super) fn tell_down(&self, stage: &Arc<str>, down: &Down) {
+    /// A run went down. That it does so again for the same reason is no news for the log.
+    pub(super) fn tell_down(&mut self, id: Id, stage: &Arc<str>, down: &Down) {
+        let link = self.links.iter_mut().find(|link| link.id == id);
+        let is_news = link.is_none_or(|link| link.is_news(&down.verdict.reason));
         let (pipeline, words) = (&self.shared.name, &down.verdict.words);
         let reason = down.verdict.reason.label();
         let kind =
@@ -59,6 +61,7 @@ impl Director {
         }
         match &down.verdict.reason {
             Reason::Ended => tracing::info!(%pipeline, %stage, "source ended"),
+            _ if !is_news => tracing::debug!(%pipeline, %stage, reason, words, "source failed again"),
             Reason::Fault(FaultKind::Internal(_)) => {
                 tracing::error!(%pipeline, %stage, reason, words, "source failed");
             }
@@ -118,22 +121,24 @@ impl Director {
         let sources = self.links.iter().map(|link| {
             let rest = self.chain.rest(link.id, now);
             let id = Some(link.id);
+            let feeds = self.chain.serving() == id;
             let state = match rest {
-                _ if self.chain.serving() == id && self.chain.is_arriving() => SourceState::Proving,
-                _ if self.chain.serving() == id => SourceState::Active,
+                _ if feeds && self.chain.is_arriving() => SourceState::Proving,
+                _ if feeds => SourceState::Active,
                 _ if self.chain.coming() == id => SourceState::Starting,
                 _ if self.chain.probing() == id => SourceState::Proving,
                 Some(rest) if rest.refused => SourceState::Refused,
                 Some(_) => SourceState::Resting,
                 None => SourceState::Standby,
             };
-            self.shared.metrics.source(&link.stage).active.set(i64::from(state == SourceState::Active));
+            self.shared.metrics.source(&link.stage).active.set(i64::from(feeds));
             let resting = matches!(state, SourceState::Resting | SourceState::Refused);
             let rest = rest.filter(|_| resting);
             SourceStatus {
                 stage: link.stage.clone(),
                 state,
-                reason: rest.map(|rest| rest.why.words.clone()).unwrap_or_default(),
+                feeds,
+                reason: rest.map(|rest| without_stage(&link.stage, &rest.why.words)).unwrap_or_default(),
                 until: rest.and_then(|rest| wall(now, rest.until?)),
             }
         });
@@ -150,8 +155,29 @@ fn with_stage(stage: &Arc<str>, words: &str) -> String {
     if words.starts_with(&**stage) { words.to_owned() } else { format!("{stage}: {words}") }
 }
 
+/// What stands beside the name of the stage does not name it again.
+fn without_stage(stage: &Arc<str>, words: &str) -> String {
+    let rest = words.strip_prefix(&**stage).and_then(|words| words.strip_prefix(": "));
+    rest.unwrap_or(words).to_owned()
+}
+
 /// A moment to come by the wall clock.
 fn wall(now: Instant, then: Instant) -> Option<Timestamp> {
     let wait = SignedDuration::try_from(then.saturating_duration_since(now)).ok()?;
     Timestamp::now().checked_add(wait).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_is_named_once() {
+        let stage: Arc<str> = "source 1 hls".into();
+        for words in ["status 404", "source 1 hls: status 404"] {
+            assert_eq!(without_stage(&stage, words), "status 404");
+            assert_eq!(with_stage(&stage, words), "source 1 hls: status 404");
+        }
+        assert_eq!(without_stage(&stage, "source 12 hls: status 404"), "source 12 hls: status 404");
+    }
 }
