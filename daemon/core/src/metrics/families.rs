@@ -4,6 +4,8 @@ use prometheus::{
     CounterVec, Error, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
+use super::ages::Ages;
+
 pub(super) struct SourceFamilies {
     pub(super) active: IntGaugeVec,
     pub(super) bytes: IntCounterVec,
@@ -16,7 +18,7 @@ pub(super) struct SourceFamilies {
 }
 
 pub(super) struct WindowFamilies {
-    pub(super) playlist_age: GaugeVec,
+    pub(super) playlist_age: Ages,
     pub(super) segments: IntCounterVec,
     pub(super) gaps: IntCounterVec,
     pub(super) discontinuities: IntCounterVec,
@@ -120,12 +122,11 @@ impl SourceFamilies {
 impl WindowFamilies {
     pub(super) fn new(to: &Registering<'_>) -> Result<Self, Error> {
         let labels = &["pipeline", "rendition"];
+        let age = "Time since the playlist of an HLS origin last brought a new segment.";
+        let playlist_age = Ages::new(Opts::new("sluice_playlist_age_seconds", age), labels)?;
+        to.0.register(Box::new(playlist_age.clone()))?;
         Ok(Self {
-            playlist_age: to.seconds(
-                "playlist_age_seconds",
-                "Time since the playlist of an HLS origin last brought a new segment.",
-                labels,
-            )?,
+            playlist_age,
             segments: to.counter("segments_total", "Segments appended to the window.", labels)?,
             gaps: to.counter("segment_gaps_total", "Segments that are missing.", labels)?,
             discontinuities: to.counter(

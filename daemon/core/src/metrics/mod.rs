@@ -2,9 +2,11 @@
 //!
 //! A pipeline's series are made through its [`PipelineMetrics`] and go when the last handle to it goes.
 
+mod ages;
 mod families;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{Error, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
@@ -89,7 +91,7 @@ impl Metrics {
             &stage.cache_requests,
             &stage.breaker_opened,
         ];
-        let floats = [&source.last_byte, &window.playlist_age, &window.duration];
+        let floats = [&source.last_byte, &window.duration];
         gauges
             .iter()
             .for_each(|family| remove_series(*family, pipeline, |labels| family.remove_label_values(labels)));
@@ -99,6 +101,7 @@ impl Metrics {
         floats
             .iter()
             .for_each(|family| remove_series(*family, pipeline, |labels| family.remove_label_values(labels)));
+        window.playlist_age.forget(|labels| labels[0] == pipeline);
         remove_series(&source.switch_gap, pipeline, |labels| source.switch_gap.remove_label_values(labels));
         remove_series(&record.lost_seconds, pipeline, |labels| {
             record.lost_seconds.remove_label_values(labels)
@@ -181,15 +184,15 @@ impl PipelineMetrics {
         }
     }
 
-    /// How long ago the playlist of a rendition's origin moved. Only who has one makes the series.
-    pub fn playlist_age(&self, rendition: &str) -> prometheus::Gauge {
-        self.families.window.playlist_age.with_label_values(&[&*self.name, rendition])
+    /// Sets how long ago the playlist of a rendition's origin moved; it ages from there on. Only who has one makes the
+    /// series.
+    pub fn playlist_age(&self, rendition: &str, age: Duration) {
+        self.families.window.playlist_age.set(&[&*self.name, rendition], age);
     }
 
     /// Removes that series: what comes now has no playlist, or another one.
     pub fn forget_playlist_age(&self, rendition: &str) {
-        // it is an error to remove what is not there
-        self.families.window.playlist_age.remove_label_values(&[&*self.name, rendition]).ok();
+        self.families.window.playlist_age.forget(|labels| *labels == [&*self.name, rendition]);
     }
 
     /// The counters of the program that the sinks of endless transport streams share.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Rendition, RenditionSet};
-use crate::media::Segment;
+use crate::media::{Media, Segment};
 
 /// How far a rendition was followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +51,21 @@ impl Piece {
         self.parts().iter().map(|part| part.bytes.len() as u64).sum()
     }
 
+    /// How long it plays.
+    pub fn duration(&self) -> Duration {
+        playing(&self.segment.media, self.from)
+    }
+
     /// Its parts.
     pub fn parts(&self) -> &[crate::media::Part] {
         self.segment.media.parts.get(self.from..).unwrap_or_default()
     }
+}
+
+/// How long media plays from a part on; a gap has none.
+fn playing(media: &Media, from: usize) -> Duration {
+    let parts = media.parts.get(from..).unwrap_or_default();
+    if media.gap { media.duration } else { parts.iter().map(|part| part.duration).sum() }
 }
 
 /// Follows one rendition. Holds the set that it reads, so that what its windows have can be read to the end after
@@ -129,6 +140,14 @@ impl Follower {
         Some(Found::Piece(Piece { segment: segment.clone(), from, closes, first_of_set, after }))
     }
 
+    /// How long all plays that is there from the beginning of `piece` on.
+    pub fn ahead(&self, piece: &Piece) -> Duration {
+        let snapshot = self.rendition.window.snapshot();
+        let later = |segment: &&Arc<Segment>| segment.sequence > piece.segment.sequence;
+        let later = snapshot.segments.iter().chain(&snapshot.open).filter(later);
+        piece.duration() + later.map(|segment| playing(&segment.media, 0)).sum::<Duration>()
+    }
+
     /// Goes on behind `piece`.
     pub fn taken(&mut self, piece: &Piece) {
         self.mark = piece.after.clone();
@@ -143,7 +162,7 @@ mod tests {
     use super::super::tests::{Kept, setup};
     use super::super::{Bounds, Opening, RenditionSpec, Role, Shared};
     use super::*;
-    use crate::media::{Container, Media, Part};
+    use crate::media::{Container, Part};
 
     fn part() -> Part {
         Part { duration: Duration::from_secs(1), independent: true, bytes: Bytes::from_static(&[7; 188]) }
@@ -231,5 +250,21 @@ mod tests {
         let mark = Some(first.mark().clone());
         let mut second = Follower::new(first.set().clone(), first.rendition().clone(), mark);
         assert_eq!(step(&mut second), Some((1, 1, false)));
+    }
+
+    #[tokio::test]
+    async fn what_is_ahead_of_a_piece_is_all_that_the_window_has_from_there_on() {
+        let mut follower = follower(10);
+        let window = follower.rendition().window.clone();
+        window.append(media(vec![part(), part()]), 0);
+        window.append(Media { duration: Duration::from_secs(5), gap: true, ..media(Vec::new()) }, 0);
+        window.open(media(Vec::new()), 0);
+        window.grow(part());
+        let mut ahead = Vec::new();
+        while let Some(Found::Piece(piece)) = follower.look() {
+            ahead.push(follower.ahead(&piece).as_secs());
+            follower.taken(&piece);
+        }
+        assert_eq!(ahead, [8, 6, 1]);
     }
 }

@@ -120,13 +120,13 @@ impl Writer {
         container_in(self.window(self.place()?))
     }
 
-    /// Sets how old the origin's playlist is: the time since it last brought a segment. Counts for nothing while this
+    /// Sets how old the origin's playlist is: the time since it last brought a segment, which goes on. Counts for nothing while this
     /// run does not feed the pipeline.
     pub fn playlist_age(&self, age: Duration) {
         let Some(at) = self.place() else { return };
         if self.run.in_charge().is_ok() {
             let rendition = &self.set.renditions[at].spec.name;
-            self.run.shared.metrics.playlist_age(rendition).set(age.as_secs_f64());
+            self.run.shared.metrics.playlist_age(rendition, age);
         }
     }
 
@@ -366,5 +366,21 @@ mod tests {
         writer(&shared, 2).append(media()).unwrap();
         with_playlist.playlist_age(Duration::from_secs(4));
         assert_eq!(ages(), 0, "the run without a playlist has none");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_playlist_ages_between_two_polls() {
+        let registry = prometheus::Registry::new();
+        let metrics = Arc::new(crate::metrics::Metrics::new(registry.clone()).unwrap());
+        let mut setup = setup(&Arc::new(Kept::default()));
+        setup.metrics = metrics.pipeline("news");
+        let shared = Arc::new(Shared::new(setup, Bounds { segments: 10, bytes: 1 << 20 }));
+        let writer = writer(&shared, 1);
+        writer.append(media()).unwrap();
+        writer.playlist_age(Duration::from_secs(3));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let families = registry.gather();
+        let age = families.iter().find(|one| one.name() == "sluice_playlist_age_seconds").unwrap();
+        assert_eq!(age.get_metric()[0].get_gauge().get_value(), 8.0);
     }
 }

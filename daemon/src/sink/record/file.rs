@@ -55,6 +55,11 @@ impl Part {
         &self.entry
     }
 
+    /// Dates its first sample anew; the next write tells the log.
+    pub(super) fn date(&mut self, start: Timestamp) {
+        self.entry.start = start;
+    }
+
     /// Whether it is still where it was made.
     pub(super) fn is_there(&self) -> bool {
         part(&self.dir, &self.entry.name).exists()
@@ -69,7 +74,7 @@ impl Part {
         let length = chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         let (bytes, played) = (self.entry.bytes + length, self.entry.duration + duration);
         chunks.iter().try_for_each(|chunk| self.file.write_all(chunk))?;
-        writeln!(self.log, "{bytes} {}", played.as_micros())?;
+        writeln!(self.log, "{bytes} {} {}", played.as_micros(), self.entry.start)?;
         (self.entry.bytes, self.entry.duration) = (bytes, played);
         Ok(())
     }
@@ -135,13 +140,15 @@ pub(super) fn logged(dir: &Path, name: &Name, length: u64) -> Option<Entry> {
     let text = std::fs::read_to_string(dir.join(format!("{name}{LOG}"))).ok()?;
     let mut lines = text.rsplit_once('\n')?.0.lines(); // a line without its end may be cut short
     let mut head = lines.next()?.split(' ');
-    let (start, era) = (head.next()?.parse().ok()?, head.next()?.parse().ok()?);
+    let (start, era): (Timestamp, _) = (head.next()?.parse().ok()?, head.next()?.parse().ok()?);
     let (init_bytes, init_hash) = (head.next()?.parse().ok()?, head.next()?.parse().ok()?);
     let whole = lines.filter_map(|line| {
-        let (bytes, micros) = line.split_once(' ')?;
-        Some((bytes.parse().ok()?, Duration::from_micros(micros.parse().ok()?)))
+        let mut words = line.split(' ');
+        let (bytes, micros) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let dated = words.next().and_then(|dated| dated.parse().ok());
+        Some((bytes, Duration::from_micros(micros), dated.unwrap_or(start)))
     });
-    let (bytes, duration) = whole.filter(|(bytes, _)| *bytes <= length).max()?;
+    let (bytes, duration, start) = whole.filter(|(bytes, ..)| *bytes <= length).max()?;
     Some(Entry { name: name.clone(), duration, start, era, bytes, init_bytes, init_hash })
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sluice_core::fault::Fault;
 use sluice_core::media::ts::program::{Chunk, Program};
 use sluice_core::media::{Container, Part};
 use sluice_core::pipeline::{Follower, Found, Piece, RenditionSet};
 
-use super::recorder::NEXT_WRITE;
+use super::recorder::{NEXT_WRITE, came};
 use super::shelf::Write;
 
 /// How much is multiplexed in one go: well under half a millisecond of work.
@@ -30,6 +30,8 @@ pub(super) struct Mixing {
     given_90khz: Option<i64>,
     /// The wall clock at the start of the newest segment of the main rendition.
     date: Option<Timestamp>,
+    /// About when what is given out next came.
+    came: Timestamp,
 }
 
 /// A rendition, and how long that plays which was taken of it.
@@ -62,7 +64,8 @@ impl Mixing {
     pub(super) fn new(set: Arc<RenditionSet>, followers: impl Iterator<Item = Follower>) -> Self {
         let tracks: Vec<_> = followers.map(|follower| Track { follower, played: Duration::ZERO }).collect();
         let program = Program::new(&languages(&tracks), patience_90khz(&set));
-        Self { set, tracks, program, taking: None, made: Vec::new(), given_90khz: None, date: None }
+        let came = Timestamp::now();
+        Self { set, tracks, program, taking: None, made: Vec::new(), given_90khz: None, date: None, came }
     }
 
     /// The set that is followed.
@@ -119,6 +122,8 @@ impl Mixing {
                 }
                 None => writes.push(self.write(chunk, duration, era)),
             }
+            let played = SignedDuration::try_from(duration).unwrap_or_default();
+            self.came = self.came.checked_add(played).unwrap_or(self.came);
         }
         writes
     }
@@ -134,9 +139,9 @@ impl Mixing {
         let media = &piece.segment.media;
         if input == 0 && piece.from == 0 {
             self.date = media.program_date_time;
+            self.came = came(&self.tracks[0].follower, &piece);
         }
-        let duration =
-            if media.gap { media.duration } else { piece.parts().iter().map(|part| part.duration).sum() };
+        let duration = piece.duration();
         if media.gap {
             let ticks = i64::try_from(duration.as_micros() * 9 / 100).unwrap_or(i64::MAX);
             self.program.skip(input, piece.segment.discontinuity_sequence, ticks, &mut self.made);
@@ -186,7 +191,8 @@ impl Mixing {
             era,
             keyframe: chunk.is_start,
             begins: chunk.is_start,
-            start: self.date.unwrap_or_else(Timestamp::now),
+            date: self.date,
+            came: self.came,
             extension: Container::TransportStream.extension(),
             init: None,
             chunks: vec![chunk.bytes],

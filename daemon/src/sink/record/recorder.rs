@@ -310,9 +310,6 @@ impl Run {
 
     fn write_of(&self, track: &Track, piece: &Piece, multivariant: Option<&Arc<str>>) -> Write {
         let (media, parts) = (&piece.segment.media, piece.parts());
-        let duration = if media.gap { media.duration } else { parts.iter().map(|part| part.duration).sum() };
-        let now = Timestamp::now();
-        let ago = SignedDuration::try_from(duration).ok().and_then(|ago| now.checked_sub(ago).ok());
         let begins = piece.from == 0;
         Write {
             id: NEXT_WRITE.fetch_add(1, Ordering::Relaxed),
@@ -321,11 +318,12 @@ impl Run {
             era: piece.segment.discontinuity_sequence + self.breaks,
             keyframe: begins && parts.first().is_some_and(|part| part.independent),
             begins,
-            start: media.program_date_time.filter(|_| begins).or(ago).unwrap_or(now),
+            date: media.program_date_time.filter(|_| begins),
+            came: came(&track.follower, piece),
             extension: extension(&media.container),
             init: media.container.init().cloned(),
             chunks: parts.iter().map(|part| part.bytes.clone()).collect(),
-            duration,
+            duration: piece.duration(),
             multivariant: multivariant.cloned(),
         }
     }
@@ -343,4 +341,10 @@ impl Run {
             .boxed()
         })
     }
+}
+
+/// About when the first sample of `piece` came: the newest that is there came just now.
+pub(super) fn came(follower: &Follower, piece: &Piece) -> Timestamp {
+    let (now, ahead) = (Timestamp::now(), SignedDuration::try_from(follower.ahead(piece)));
+    ahead.ok().and_then(|ahead| now.checked_sub(ahead).ok()).unwrap_or(now)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sluice_core::media::Init;
 use sluice_core::pipeline::Mark;
 
@@ -18,6 +18,8 @@ use super::name::Name;
 
 /// Held by whoever records into the directory.
 const LOCK: &str = ".recording.lock";
+/// A file that goes on from one before is dated behind that, until the two clocks are so far apart.
+const MOST_DRIFT: SignedDuration = SignedDuration::from_secs(10);
 /// The playlist that a player is given.
 const INDEX: &str = "index.m3u8";
 
@@ -36,8 +38,10 @@ pub(super) struct Write {
     pub(super) keyframe: bool,
     /// Whether a segment begins with it.
     pub(super) begins: bool,
-    /// The wall clock at its first sample.
-    pub(super) start: Timestamp,
+    /// The wall clock at its first sample, as the stream says it.
+    pub(super) date: Option<Timestamp>,
+    /// About when its first sample came.
+    pub(super) came: Timestamp,
     /// The extension of the file.
     pub(super) extension: &'static str,
     /// What its bytes need before them.
@@ -76,6 +80,8 @@ struct Track {
     writing: Option<Writing>,
     /// The era of the last write, as it came with it.
     era: Option<u64>,
+    /// Whether nothing but the coming of its media dates the newest file.
+    is_reckoned: bool,
 }
 
 struct Writing {
@@ -140,12 +146,15 @@ impl Shelf {
             None if write.chunks.is_empty() => return Ok(()),
             None => {
                 let part = track.begin(&self.dir, write)?;
+                track.is_reckoned = write.date.is_none();
                 self.happened.push(Happened::Started(part.entry().name.clone()));
                 Writing { part, extension: write.extension, init: write.init.clone() }
             }
         };
         track.era = Some(write.era);
-        track.writing.insert(writing).part.append(&write.chunks, write.duration)
+        track.writing = Some(writing);
+        track.reckon(write.came);
+        track.writing.as_mut().map_or(Ok(()), |writing| writing.part.append(&write.chunks, write.duration))
     }
 
     /// Finishes every file that is being written.
@@ -286,10 +295,33 @@ impl Track {
             Some(era) if era <= write.era => last.era + (write.era - era),
             _ => last.era + 1,
         });
-        let name =
-            Name::after(last.map(|last| last.name.start), Timestamp::now(), &write.track, write.extension);
+        let name = Name::after(last.map(|last| last.name.start), write.came, &write.track, write.extension);
         let init = write.init.as_ref().map(|init| init.bytes.clone()).unwrap_or_default();
-        Part::create(dir, name, write.start, era, &init)
+        let goes_on = self.is_reckoned && self.era == Some(write.era);
+        let behind = last.filter(|_| goes_on).map(Entry::end);
+        let behind = behind.filter(|end| write.came.duration_since(*end) < MOST_DRIFT);
+        Part::create(dir, name, write.date.or(behind).unwrap_or(write.came), era, &init)
+    }
+
+    /// Dates the file that is written, and those that it goes on from, so far back that what is next came no later
+    /// than it did: what was there at once is older than it seemed.
+    fn reckon(&mut self, came: Timestamp) {
+        let Some(writing) = self.writing.as_mut().filter(|_| self.is_reckoned) else { return };
+        let mut next = writing.part.entry().start;
+        let late = writing.part.entry().end().duration_since(came);
+        if !late.is_positive() {
+            return;
+        }
+        let back = |start: Timestamp| start.checked_sub(late).unwrap_or(start);
+        writing.part.date(back(next));
+        for entry in self
+            .entries
+            .iter_mut()
+            .rev()
+            .take_while(|entry| entry.end() == std::mem::replace(&mut next, entry.start))
+        {
+            entry.start = back(entry.start);
+        }
     }
 }
 

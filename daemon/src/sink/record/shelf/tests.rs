@@ -12,7 +12,8 @@ fn write(id: u64, era: u64) -> Write {
         era,
         keyframe: true,
         begins: true,
-        start: Timestamp::now(),
+        date: None,
+        came: Timestamp::now(),
         extension: "ts",
         init: None,
         chunks: vec![Bytes::from_static(&[7; 188])],
@@ -93,4 +94,55 @@ fn the_oldest_go_first_and_nothing_goes_that_is_being_written_or_somebody_elses(
     shelf.prune(Some(future), None).unwrap();
     assert_eq!(shelf.entries().count(), 0);
     assert!(dir.path().join("holiday.ts").exists());
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn starts(shelf: &Shelf) -> Vec<Timestamp> {
+    shelf.entries().map(|entry| entry.start).collect()
+}
+
+#[test]
+fn files_that_are_written_late_are_named_by_the_time_their_media_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut shelf = Shelf::open(dir.path()).unwrap();
+    for (id, era) in (0..4).zip(0..) {
+        let came = at(20 * i64::try_from(era).unwrap());
+        shelf.write(&Write { came, ..write(id, era) }, ROLL).unwrap();
+    }
+    shelf.finish_all().unwrap();
+    let named: Vec<_> = shelf.entries().map(|entry| entry.name.start).collect();
+    assert_eq!(named, [at(0), at(20), at(40), at(60)]);
+}
+
+#[test]
+fn what_comes_at_once_is_dated_back_from_its_newest() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut shelf = Shelf::open(dir.path()).unwrap();
+    for id in 0..5 {
+        // nothing is known of what follows: each seems to have begun only as long ago as it plays
+        shelf.write(&Write { came: at(-4), ..write(id, 0) }, ROLL).unwrap();
+    }
+    for came in [0, 5, 8] {
+        shelf.write(&Write { came: at(came), ..write(9, 0) }, ROLL).unwrap();
+    }
+    shelf.finish_all().unwrap();
+    assert_eq!(starts(&shelf), [at(-20), at(-8), at(4)]);
+    let text = std::fs::read_to_string(dir.path().join("index.m3u8")).unwrap();
+    let known = index::read(&text);
+    assert_eq!(known.values().map(|known| known.start).collect::<Vec<_>>(), starts(&shelf), "{text}");
+}
+
+#[test]
+fn the_date_of_the_stream_counts_and_a_break_of_the_time_line_is_dated_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut shelf = Shelf::open(dir.path()).unwrap();
+    shelf.write(&Write { date: Some(at(1000)), came: at(0), ..write(0, 0) }, ROLL).unwrap();
+    shelf.write(&Write { came: at(4), ..write(1, 0) }, ROLL).unwrap();
+    shelf.write(&Write { came: at(9), ..write(2, 1) }, ROLL).unwrap();
+    shelf.write(&Write { came: at(10), ..write(3, 2) }, ROLL).unwrap();
+    shelf.finish_all().unwrap();
+    assert_eq!(starts(&shelf), [at(1000), at(9), at(10)]);
 }
