@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sluice_core::fault::Fault;
-use sluice_core::media::ts::program::{Chunk, Program};
+use sluice_core::media::ts::program::{Chunk, Program, patience_90khz};
+use sluice_core::media::ts::ticks_90khz;
 use sluice_core::media::{Container, Part};
 use sluice_core::pipeline::{Follower, Found, Piece, RenditionSet};
 
@@ -63,7 +64,7 @@ impl Mixing {
     /// Mixes what these follow, the main rendition first.
     pub(super) fn new(set: Arc<RenditionSet>, followers: impl Iterator<Item = Follower>) -> Self {
         let tracks: Vec<_> = followers.map(|follower| Track { follower, played: Duration::ZERO }).collect();
-        let program = Program::new(&languages(&tracks), patience_90khz(&set));
+        let program = Program::new(&languages(&tracks), patience_90khz(set.target_duration()));
         let came = Timestamp::now();
         Self { set, tracks, program, taking: None, made: Vec::new(), given_90khz: None, date: None, came }
     }
@@ -88,7 +89,7 @@ impl Mixing {
                 None => return Ok(Step::Nothing),
                 Some((_, Found::Hole { segments, duration })) => {
                     // what follows starts anew, as behind a splice
-                    let patience = patience_90khz(&self.set);
+                    let patience = patience_90khz(self.set.target_duration());
                     self.program.change(&languages(&self.tracks), patience, &mut self.made);
                     return Ok(Step::Hole { segments, duration });
                 }
@@ -143,8 +144,8 @@ impl Mixing {
         }
         let duration = piece.duration();
         if media.gap {
-            let ticks = i64::try_from(duration.as_micros() * 9 / 100).unwrap_or(i64::MAX);
-            self.program.skip(input, piece.segment.discontinuity_sequence, ticks, &mut self.made);
+            let era = piece.segment.discontinuity_sequence;
+            self.program.skip(input, era, ticks_90khz(duration), &mut self.made);
         }
         let track = &mut self.tracks[input];
         track.follower.taken(&piece);
@@ -205,10 +206,4 @@ impl Mixing {
 fn languages(tracks: &[Track]) -> Vec<Option<String>> {
     let language = |track: &Track| track.follower.rendition().attribute("LANGUAGE").map(str::to_owned);
     tracks.iter().map(language).collect()
-}
-
-/// How far one rendition may be ahead of another before it goes on alone.
-fn patience_90khz(set: &RenditionSet) -> i64 {
-    let patience = 2 * set.target_duration() + Duration::from_secs(1);
-    i64::try_from(patience.as_micros() * 9 / 100).unwrap_or(i64::MAX)
 }

@@ -21,8 +21,8 @@ pub(super) fn duration(ticks_90khz: i64) -> Duration {
     Duration::from_micros(ticks / 9 * 100 + ticks % 9 * 100 / 9)
 }
 
-/// A duration as ticks.
-pub(super) fn ticks_90khz(duration: Duration) -> i64 {
+/// A duration in ticks of 90 kHz, rounded down.
+pub fn ticks_90khz(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros() * 9 / 100).unwrap_or(i64::MAX)
 }
 

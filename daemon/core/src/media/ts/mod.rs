@@ -29,6 +29,7 @@ mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use clock::ticks_90khz;
 pub use facts::{Audio, Facts, Video};
 pub(crate) use families::families;
 pub use probe::{Probe, probe};

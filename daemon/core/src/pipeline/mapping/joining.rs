@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Operation;
 use crate::fault::Fault;
-use crate::media::ts::program::{Chunk, Program};
-use crate::media::ts::{Event, Lengths, Segmenter};
+use crate::media::ts::program::{Chunk, Program, patience_90khz};
+use crate::media::ts::{Event, Lengths, Segmenter, ticks_90khz};
 use crate::media::{Container, Media};
 
 /// Makes one transport stream of two, and cuts it anew. Discontinuities of its inputs do not show in it.
@@ -26,8 +26,7 @@ impl Joining {
         let mut segmenter = Segmenter::new(segment, None);
         let mut events = Vec::new();
         segmenter.start(Lengths { longest, part }, &mut events);
-        let patience_90khz = ticks_90khz(2 * longest + Duration::from_secs(1));
-        let program = Program::new(&[None, None], patience_90khz);
+        let program = Program::new(&[None, None], patience_90khz(longest));
         Self { program, segmenter, inputs: [None, None], chunks: Vec::new(), events, era: 0 }
     }
 
@@ -96,8 +95,4 @@ fn blank(era: u64) -> Media {
         origin: None,
         parts: Vec::new(),
     }
-}
-
-fn ticks_90khz(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros() * 9 / 100).unwrap_or(i64::MAX)
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::media::ts::ticks_90khz;
+
 /// A run that is found is looked at for so long, at least: it may bring much at once.
 const LOOK: Duration = Duration::from_millis(100);
 /// And for so long at most.
@@ -51,7 +53,7 @@ impl Crossing {
         if passed >= LONGEST {
             return true;
         }
-        let grown = self.first_90khz + super::ticks(passed);
+        let grown = self.first_90khz + ticks_90khz(passed);
         let is_enough = sides.before > 0 || sides.behind.max(grown) >= sides.wanted;
         passed >= LOOK && sides.is_near() && is_enough
     }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Broadcast;
 use super::choosing::{chosen, language};
 use super::crossing::{Crossing, Sides};
 use super::pace::Pace;
-use super::{Broadcast, ticks};
 use crate::fault::Fault;
-use crate::media::ts::program::{Chunk, Program, Tally};
+use crate::media::ts::program::{Chunk, Program, Tally, patience_90khz};
+use crate::media::ts::ticks_90khz;
 use crate::media::{Part, Segment};
 use crate::metrics::ProgramMetrics;
 use crate::pipeline::{Rendition, RenditionSet, Shared, State, Window};
@@ -130,8 +131,7 @@ impl Relay {
             && chosen.iter().zip(&self.cursors).all(|(one, cursor)| Arc::ptr_eq(&one.window, &cursor.window));
         if !same {
             let languages: Vec<_> = chosen.iter().map(|rendition| language(rendition)).collect();
-            let patience = ticks(2 * set.target_duration() + Duration::from_secs(1));
-            self.program.change(&languages, patience, &mut self.made);
+            self.program.change(&languages, patience_90khz(set.target_duration()), &mut self.made);
             let cursor = |one: &Arc<Rendition>| Cursor { window: one.window.clone(), next: None, parts: 0 };
             self.cursors = chosen.iter().map(cursor).collect();
             self.era = None;
@@ -140,14 +140,15 @@ impl Relay {
             }
             self.keep_made();
         }
-        self.step_90khz = if set.part_target.is_some() { 0 } else { ticks(set.target_duration()) };
+        self.step_90khz = if set.part_target.is_some() { 0 } else { ticks_90khz(set.target_duration()) };
         self.set = Some(set);
     }
 
     /// Takes in what came since the last time.
     async fn take_in(&mut self) {
-        let history =
-            ticks(2 * self.broadcast.behind()) + 2 * self.step_90khz + ticks(Duration::from_secs(2));
+        let history = ticks_90khz(2 * self.broadcast.behind())
+            + 2 * self.step_90khz
+            + ticks_90khz(Duration::from_secs(2));
         for at in 0..self.cursors.len() {
             while self.waiting_bytes < WAITING_BYTES
                 && let Some((segment, parts, is_closed)) = self.cursors[at].next_segment(history)
@@ -156,7 +157,7 @@ impl Relay {
                 let taken = self.cursors[at].parts;
                 self.cursors[at].went(&segment, parts, is_closed);
                 if is_closed && self.step_90khz > 0 {
-                    self.step_90khz = self.step_90khz.max(ticks(segment.media.duration));
+                    self.step_90khz = self.step_90khz.max(ticks_90khz(segment.media.duration));
                 }
                 let outcome = self.take_segment(at, &segment, taken..parts).await;
                 if is_closed && self.step_90khz > 0 {
@@ -227,7 +228,7 @@ impl Relay {
         Sides {
             before: before.max(0),
             behind: self.cursors.first().map_or(0, Cursor::left_90khz),
-            wanted: ticks(self.broadcast.behind()) + self.step_90khz,
+            wanted: ticks_90khz(self.broadcast.behind()) + self.step_90khz,
         }
     }
 
@@ -239,7 +240,7 @@ impl Relay {
     ) -> Result<(), Fault> {
         let (era, media) = (segment.discontinuity_sequence, &segment.media);
         if media.gap {
-            self.program.skip(at, era, ticks(media.duration), &mut self.made);
+            self.program.skip(at, era, ticks_90khz(media.duration), &mut self.made);
         }
         for (number, Part { bytes, .. }) in media.parts.iter().enumerate().take(parts.end).skip(parts.start) {
             // packed audio is cut into frames from its head on: it comes whole
@@ -273,7 +274,7 @@ impl Relay {
 
     /// Releases what is due; gives the time of the next look.
     fn release(&mut self, now: Instant) -> Instant {
-        let lag = ticks(self.broadcast.behind());
+        let lag = ticks_90khz(self.broadcast.behind());
         if let Some(front) = self.waiting.front() {
             let wanted = self.edge_90khz - lag - self.step_90khz;
             if self.broadcast.ring.next() == 0 {
@@ -321,7 +322,7 @@ impl Relay {
         if self.ended && self.pace.runs() {
             self.broadcast.ring.close();
             self.pace.pause();
-        } else if due_90khz > self.edge_90khz + ticks(Duration::from_millis(250)) {
+        } else if due_90khz > self.edge_90khz + ticks_90khz(Duration::from_millis(250)) {
             self.pace.pause();
         }
     }
@@ -345,7 +346,7 @@ impl Cursor {
             let closed = snapshot.segments.iter().rev();
             let enough = closed.take_while(|segment| {
                 let is_needed = left > 0;
-                left -= ticks(segment.media.duration);
+                left -= ticks_90khz(segment.media.duration);
                 is_needed
             });
             let first = enough.last().or(snapshot.open.as_ref())?;
@@ -368,7 +369,7 @@ impl Cursor {
         let snapshot = self.window.snapshot();
         let all = snapshot.segments.iter().chain(&snapshot.open);
         let left = all.filter(|segment| self.next.is_none_or(|next| segment.sequence >= next));
-        left.map(|segment| ticks(segment.media.duration)).sum()
+        left.map(|segment| ticks_90khz(segment.media.duration)).sum()
     }
 
     fn went(&mut self, segment: &Segment, parts: usize, is_closed: bool) {

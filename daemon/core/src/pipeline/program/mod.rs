@@ -21,8 +21,3 @@ pub(super) use broadcast::Place;
 pub use broadcast::{Broadcast, Broadcasting};
 pub use reader::Reader;
 pub use ring::{Ring, Span};
-
-/// A duration in ticks of 90 kHz.
-fn ticks(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_micros() * 9 / 100).unwrap_or(i64::MAX)
-}

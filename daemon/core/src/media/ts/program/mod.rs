@@ -19,11 +19,13 @@ mod unfinished;
 mod waiting;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use libmpegts::pes::Timestamp;
 use libmpegts::ts::{PACKET_SIZE, SYNC_BYTE};
 
+use super::clock::ticks_90khz;
 use crate::fault::Fault;
 use crate::media::Container;
 use input::Input;
@@ -32,6 +34,12 @@ use waiting::Surplus;
 
 pub(super) use catalog::language_code;
 pub use output::Chunk;
+
+/// How far one rendition of a stream with this target duration may be ahead of another before it goes on alone: two
+/// segments, and a second for their ways.
+pub fn patience_90khz(target: Duration) -> i64 {
+    ticks_90khz(2 * target + Duration::from_secs(1))
+}
 
 /// A packet that says nothing and counts nothing (ISO/IEC 13818-1, 2.4.3.3): with it a connection stays alive.
 pub const NULL_PACKET: Bytes = Bytes::from_static(&NULL_BYTES);
