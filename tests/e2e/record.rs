@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 use sluice_conformance::check;
 use sluice_harness::origin::{Live, Origin};
 use sluice_harness::{
-    Encoder, Ladder, Listing, Nginx, Protection, Setup, Sluice, Viewer, eventually, play_with_ffmpeg, probe,
-    program,
+    Encoder, Ladder, Listing, Nginx, Protection, Setup, Sluice, Viewer, Viewing, eventually,
+    play_with_ffmpeg, probe, program,
 };
 
 use super::{SOON, relay, serves, setup};
@@ -241,6 +241,16 @@ impl Drop for Disk {
     }
 }
 
+/// Waits until the recording pauses, told once and with this reason, while the pipeline and its viewer go on.
+async fn assert_pauses(sluice: &Sluice, viewing: &mut Viewing, reason: &str) {
+    sluice.wait_for_metric("sluice_record_paused", &[], 1.0, 2 * SOON).await;
+    viewing.takes(5, SOON).await;
+    let view = sluice.api("/api/v1/pipelines/news").await.json();
+    assert_eq!((&view["state"], &view["pushing"][0]["state"]), (&"live".into(), &"paused".into()), "{view}");
+    assert_eq!(view["pushing"][0]["reason"], reason);
+    assert_eq!(sluice.log().matches("recording paused").count(), 1, "{}", sluice.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_pauses_the_recording_and_no_viewer_notices() {
     let origin = Origin::start().await;
@@ -256,12 +266,7 @@ async fn a_full_disk_pauses_the_recording_and_no_viewer_notices() {
     serves(&sluice, "/live/news/index.m3u8").await;
     let mut viewing = Viewer::new(sluice.viewers, "/live/news/index.m3u8").watch();
 
-    sluice.wait_for_metric("sluice_record_paused", &[], 1.0, 2 * SOON).await;
-    viewing.takes(5, SOON).await;
-    let view = sluice.api("/api/v1/pipelines/news").await.json();
-    assert_eq!((&view["state"], &view["pushing"][0]["state"]), (&"live".into(), &"paused".into()), "{view}");
-    assert_eq!(view["pushing"][0]["reason"], "sink 2 record: no room is left on the device");
-    assert_eq!(sluice.log().matches("recording paused").count(), 1, "{}", sluice.log());
+    assert_pauses(&sluice, &mut viewing, "sink 2 record: no room is left on the device").await;
 
     let before = sluice.metrics().await.sum("sluice_record_bytes_total", &[]);
     std::fs::remove_file(ballast).unwrap();
@@ -293,12 +298,7 @@ async fn a_disk_that_blocks_pauses_the_recording_and_no_viewer_notices() {
     serves(&sluice, "/live/news/index.m3u8").await;
     let mut viewing = Viewer::new(sluice.viewers, "/live/news/index.m3u8").watch();
 
-    sluice.wait_for_metric("sluice_record_paused", &[], 1.0, 2 * SOON).await;
-    viewing.takes(5, SOON).await;
-    let view = sluice.api("/api/v1/pipelines/news").await.json();
-    assert_eq!((&view["state"], &view["pushing"][0]["state"]), (&"live".into(), &"paused".into()), "{view}");
-    assert_eq!(view["pushing"][0]["reason"], "nothing could be written for 5 s, and it still goes on");
-    assert_eq!(sluice.log().matches("recording paused").count(), 1, "{}", sluice.log());
+    assert_pauses(&sluice, &mut viewing, "nothing could be written for 5 s, and it still goes on").await;
 
     // whoever waits for a reader is let go, and what was a pipe is a file from now on
     let reader =
