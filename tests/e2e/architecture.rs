@@ -18,20 +18,7 @@ const ABOVE: &[&str] = &["stage/spec.rs", "stage/mod.rs", "middleware/retry.rs"]
 
 /// The modules of the daemon by rank: adapters, the table of them, what drives them, what puts all together.
 const DAEMON: &[&[&str]] = &[
-    &[
-        "buffer",
-        "child",
-        "client",
-        "edge",
-        "files",
-        "ledger",
-        "sink",
-        "source",
-        "state_dir",
-        "store",
-        "telemetry",
-        "watch",
-    ],
+    &["buffer", "child", "client", "edge", "files", "ledger", "sink", "source", "state_dir", "telemetry"],
     &["kinds"],
     &["api", "reload", "service"],
     &["app", "cli", "main"],

@@ -1,6 +1,7 @@
 //! Bringing the daemon in line with its files: read, settle, prepare, apply, swap, drain.
 
 mod board;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use sluice_core::plan::{self, Change, Good, Plan, Server, ServerPart, Settled};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use board::Board;
+pub(crate) use watch::Watch;
 
 use crate::api::view::{ChangeView, ConfigView, FileView, Outcome, ProblemView, ReloadView};
 use crate::edge::{Cors, Edge, EdgeMetrics, Identity, Limits, Listener, Routes, Settings};
@@ -256,7 +258,7 @@ impl Reloader {
             Outcome::DryRun => return,
         }
         let detail = serde_json::json!({ "cause": cause, "outcome": reload.outcome, "error": reload.error });
-        self.parts.events.publish(event::CONFIG_RELOADED, None, detail);
+        self.parts.events.publish(event::CONFIG_RELOADED, None, Some(cause), detail);
         let problems = config.problems.len();
         if reload.outcome == Outcome::Unchanged {
             tracing::debug!(cause, problems, "configuration read, nothing changed");
@@ -287,6 +289,7 @@ fn fixed(one: &Server, other: &Server) -> impl Iterator<Item = &'static str> {
     let nodes = [
         ("admin", one.admin.listen != other.admin.listen),
         ("state-dir", one.state_dir != other.state_dir),
+        ("plugins", one.plugins != other.plugins),
         ("log format", one.log.format != other.log.format),
     ];
     nodes.into_iter().filter_map(|(node, differs)| differs.then_some(node))
