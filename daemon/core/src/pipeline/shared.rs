@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -66,7 +66,9 @@ pub struct Shared {
     media: watch::Sender<Instant>,
     gap: ArcSwap<Duration>,
     chain: ArcSwap<ChainStatus>,
-    opinions: watch::Sender<Opinion>,
+    pub(super) opinions: watch::Sender<Opinion>,
+    pub(super) observing: super::observing::Observing,
+    stalls: AtomicU32,
     has_alternatives: AtomicBool,
     viewers: ArcSwap<BTreeMap<Arc<str>, Arc<Viewers>>>,
     broadcast: super::program::Place,
@@ -99,6 +101,8 @@ impl Shared {
             gap: ArcSwap::default(),
             chain: ArcSwap::default(),
             opinions: watch::Sender::default(),
+            observing: super::observing::Observing::default(),
+            stalls: AtomicU32::new(0),
             has_alternatives: AtomicBool::new(false),
             viewers: ArcSwap::default(),
             broadcast: super::program::Place::default(),
@@ -137,6 +141,11 @@ impl Shared {
         self.last_fault.load_full()
     }
 
+    /// How often the stream stalled since the pipeline started.
+    pub(super) fn stalls(&self) -> u32 {
+        self.stalls.load(Ordering::Relaxed)
+    }
+
     /// Moves to a state. The same state and reason again change nothing.
     pub fn set_state(&self, state: State, reason: impl Into<String>) {
         let reason = reason.into();
@@ -156,6 +165,7 @@ impl Shared {
         let detail = serde_json::json!({ "from": before.word(), "to": state.word(), "reason": reason });
         self.tell(event::PIPELINE_STATE, Some(&reason), detail.clone());
         if before == State::Live && matches!(state, State::Stalled | State::Failed) {
+            self.stalls.fetch_add(1, Ordering::Relaxed);
             self.tell(event::STREAM_STALLED, Some(&reason), detail);
         } else if state == State::Live && matches!(before, State::Stalled | State::Failed) {
             self.tell(event::STREAM_RECOVERED, Some(&reason), detail);
@@ -221,15 +231,6 @@ impl Shared {
     /// The number of the run that feeds the pipeline: an opinion is about one run. 0 before the first.
     pub fn run(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
-    }
-
-    /// Where opinions on the stream go; see [`crate::port::Judge`].
-    pub fn judged(&self) -> watch::Sender<Opinion> {
-        self.opinions.clone()
-    }
-
-    pub(super) fn opinions(&self) -> watch::Receiver<Opinion> {
-        self.opinions.subscribe()
     }
 
     /// Whether another source can follow one that ends.
