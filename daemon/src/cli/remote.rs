@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sluice_core::health::Level;
 use thiserror::Error;
 use tokio::net::TcpStream;
 
@@ -208,7 +209,7 @@ fn table(pipelines: &[PipelineView]) -> String {
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["PIPELINE", "STATE", "SOURCE", "VIEWERS", "SEGMENTS", "BYTES", "REASON"]);
+    table.set_header(["PIPELINE", "STATE", "SOURCE", "HEALTH", "VIEWERS", "SEGMENTS", "BYTES", "REASON"]);
     for pipeline in pipelines {
         let segments =
             pipeline.renditions.iter().map(|rendition| rendition.segments).max().unwrap_or_default();
@@ -218,26 +219,30 @@ fn table(pipelines: &[PipelineView]) -> String {
             Cell::new(&pipeline.name),
             Cell::new(&pipeline.state),
             Cell::new(pipeline.source.as_deref().unwrap_or("none")),
+            number(pipeline.health.as_ref().map_or(String::new(), |health| health.score.to_string())),
             number(pipeline.viewers().to_string()),
             number(segments.to_string()),
             number(size(bytes)),
             Cell::new(&pipeline.reason),
         ]);
         for (name, state, reason) in beneath(pipeline) {
-            table.add_row([&format!("  {name}"), state, "", "", "", "", reason]);
+            table.add_row([&format!("  {name}"), state, "", "", "", "", "", reason]);
         }
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// What stands beneath a pipeline: the sources of its chain that are not active, and recorders that are not well. Name,
-/// state and reason.
+/// What stands beneath a pipeline: its health where that is not good, the sources of its chain that are not active, and
+/// recorders that are not well. Name, state and reason.
 fn beneath(pipeline: &PipelineView) -> impl Iterator<Item = (&str, &str, &str)> {
     let others = pipeline.sources.iter().filter(|source| source.state != "active");
     let others = others.map(|source| (&*source.name, &*source.state, &*source.reason));
     let others = others.filter(|_| pipeline.sources.len() > 1);
     let unwell = pipeline.pushing.iter().filter(|sink| !matches!(&*sink.state, "running" | "waiting"));
-    others.chain(unwell.map(|sink| (&*sink.name, &*sink.state, &*sink.reason)))
+    let health = pipeline.health.iter().filter(|health| health.level != Level::Good);
+    let health = health.map(|health| ("health", health.level.word(), &*health.words));
+    let unwell = unwell.map(|sink| (&*sink.name, &*sink.state, &*sink.reason));
+    health.chain(others).chain(unwell)
 }
 
 fn describe(view: &ReloadView) -> String {
@@ -295,9 +300,11 @@ mod tests {
         let text = table(&pipelines(&admin, None).await.unwrap());
         let line = text.lines().nth(1).unwrap();
         let words: Vec<_> = line.split_whitespace().collect();
-        let expected = "tv/news stalled source 1 hls 7 3 3.0 MiB nothing new for 18 s";
+        let expected = "tv/news stalled source 1 hls 64 7 3 3.0 MiB nothing new for 18 s";
         assert_eq!(words, expected.split(' ').collect::<Vec<_>>());
-        assert_eq!(text.lines().count(), 2);
+        let health: Vec<_> = text.lines().nth(2).unwrap().split_whitespace().collect();
+        assert_eq!(health, ["health", "degraded", "2", "segments", "are", "missing"]);
+        assert_eq!(text.lines().count(), 3);
     }
 
     #[tokio::test]
@@ -323,6 +330,7 @@ mod tests {
             oldest: None,
             lost_seconds: 0.0,
         };
+        known[0].health = None;
         known[0].pushing = vec![recorder("paused"), recorder("running")];
         let text = table(&known);
         let beneath: Vec<Vec<_>> =
