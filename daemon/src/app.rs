@@ -25,7 +25,9 @@ use crate::child::Processes;
 use crate::client::{Client, ClientLimits, Policy, Requests, system_tls};
 use crate::edge::{Edge, EdgeMetrics, Routes, Workers};
 use crate::ledger::NumberFiles;
-use crate::plugin::{self, Engine, Environment, PluginHost, PluginMetrics, Threads, TracingJournal};
+use crate::plugin::{
+    self, Engine, Environment, PluginHost, PluginMetrics, PluginView, Threads, TracingJournal,
+};
 use crate::reload::{Board, Parts, Reloader, chain};
 use crate::service::{self, StatusLine};
 use crate::state_dir::StateDir;
@@ -78,7 +80,7 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
     let edge = Edge::new(crate::reload::settings(&plan.server), routes.clone(), &edge_metrics, workers);
     let processes = Arc::new(Processes::new());
     let tls = system_tls()?;
-    let plugins = plugins(&state_dir, &plan, store, &tls, &registry, plugin_threads.handle())?;
+    let plugins = plugins(&state_dir, &plan, store, &tls, &registry, &events, plugin_threads.handle())?;
     let fleet = Fleet::new(
         Arc::new(Metrics::new(registry.clone())?),
         events.clone(),
@@ -104,7 +106,7 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
     });
     let (orders, mut waiting) = mpsc::channel(WAITING_RELOADS);
     let on_view = board.clone();
-    let control = Arc::new(Daemon { board, orders });
+    let control = Arc::new(Daemon { board, plugins: plugins.clone(), orders });
     let parts = api::Parts { control, registry, log, events: event_log };
     let configured = plan.server.admin.listen;
     let admin = AdminSide { configured, listener: Admin::listen(parts, configured, token(&plan))? };
@@ -125,6 +127,7 @@ fn plugins(
     store: Store,
     tls: &Arc<rustls::ClientConfig>,
     registry: &prometheus::Registry,
+    events: &Events,
     threads: &tokio::runtime::Handle,
 ) -> Result<PluginHost, AnyError> {
     let environment = Environment {
@@ -137,6 +140,7 @@ fn plugins(
         engine: Engine::new(Some(&state_dir.path().join("cache/plugins")))?,
         environment,
         metrics: PluginMetrics::new(registry)?,
+        events: events.clone(),
         directory: plan.server.plugins.clone(),
         runtime: threads.clone(),
     }))
@@ -310,6 +314,7 @@ struct Order {
 /// The daemon as the API sees it.
 struct Daemon {
     board: Arc<Board>,
+    plugins: PluginHost,
     orders: mpsc::Sender<Order>,
 }
 
@@ -337,6 +342,14 @@ impl Control for Daemon {
 
     fn sample(&self, name: &str) -> Option<Sample> {
         self.board.sample(name)
+    }
+
+    fn plugins(&self) -> Vec<PluginView> {
+        self.plugins.views()
+    }
+
+    fn enable_plugin(&self, name: &str) -> Option<PluginView> {
+        self.plugins.enable(name)
     }
 
     fn config(&self) -> ConfigView {

@@ -22,6 +22,7 @@ mod objects;
 mod outages;
 mod pipelines;
 mod players;
+mod plugins;
 mod program;
 mod record;
 mod relay;

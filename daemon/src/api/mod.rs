@@ -20,6 +20,8 @@ pub(crate) use events::EventLog;
 pub(crate) use health::{HealthBrief, HealthView, seen};
 pub(crate) use server::{Admin, Parts};
 
+use crate::plugin::PluginView;
+
 use view::{Check, ConfigView, PipelineView, ReloadView};
 
 /// What the API asks of the daemon.
@@ -42,6 +44,12 @@ pub(crate) trait Control: Send + Sync + 'static {
 
     /// What a scorer sees of a pipeline; none where there is no such pipeline.
     fn sample(&self, name: &str) -> Option<Sample>;
+
+    /// Every plugin, in the order of names.
+    fn plugins(&self) -> Vec<PluginView>;
+
+    /// Enables a plugin that was disabled for its faults, and says how it stands; none where there is no such plugin.
+    fn enable_plugin(&self, name: &str) -> Option<PluginView>;
 
     /// How the configuration stands.
     fn config(&self) -> ConfigView;

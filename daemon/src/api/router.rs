@@ -45,6 +45,9 @@ pub(super) fn router(parts: Parts, gate: Arc<Gate>) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/pipelines", get(pipelines))
         .route("/api/v1/pipelines/{*name}", get(pipeline).post(switch)) // names may hold slashes, encoded or not
+        .route("/api/v1/plugins", get(plugins))
+        .route("/api/v1/plugins/{name}", get(plugin))
+        .route("/api/v1/plugins/{name}/enable", post(enable_plugin))
         .route("/api/v1/config", get(config))
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/events", get(events))
@@ -161,6 +164,24 @@ async fn switch(
         }
         Some(Err(fault)) => Err(Refusal::new(fault.status(), fault.to_string())),
     }
+}
+
+async fn plugins(State(app): Shared) -> Response {
+    Json(app.parts.control.plugins()).into_response()
+}
+
+async fn plugin(State(app): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
+    let found = app.parts.control.plugins().into_iter().find(|plugin| plugin.name == name);
+    found.map(|view| Json(view).into_response()).ok_or_else(|| no_plugin(&name))
+}
+
+async fn enable_plugin(State(app): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
+    let enabled = app.parts.control.enable_plugin(&name);
+    enabled.map(|view| Json(view).into_response()).ok_or_else(|| no_plugin(&name))
+}
+
+fn no_plugin(name: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is no plugin {name:?}"))
 }
 
 async fn config(State(app): Shared) -> Response {

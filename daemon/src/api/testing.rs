@@ -15,6 +15,8 @@ use sluice_core::pipeline::Ordered;
 use super::view::{
     ChangeView, Check, ConfigView, Outcome, PipelineView, ProblemView, ReloadView, RenditionView, SinkView,
 };
+use crate::plugin::PluginView;
+
 use super::{Admin, AudienceView, Control, EventLog, HealthBrief, HealthView, Parts};
 
 /// A daemon with one pipeline.
@@ -90,6 +92,24 @@ impl Control for Scripted {
 
     fn sample(&self, name: &str) -> Option<Sample> {
         self.pipeline(name).map(|view| Sample { pipeline: view.name, ..Sample::default() })
+    }
+
+    fn plugins(&self) -> Vec<PluginView> {
+        let fault = serde_json::json!({
+            "time": "1970-01-01T00:00:00Z", "kind": "trap", "words": "it panicked", "pipeline": "tv/news"
+        });
+        let view = serde_json::json!({
+            "name": "webhook", "state": "disabled", "reason": "disabled after 10 faults", "program": null,
+            "disabled_since": "1970-01-01T00:00:00Z", "uses": ["tv/news", ""], "calls": 12, "faults": { "trap": 10 },
+            "grants": { "http": ["https://hooks.example"], "kv_bytes": 0, "memory_bytes": 1, "deadline_seconds": 0.1 },
+            "last_fault": fault, "instances": 1, "memory_bytes": 65536,
+        });
+        vec![serde_json::from_value(view).unwrap()]
+    }
+
+    fn enable_plugin(&self, name: &str) -> Option<PluginView> {
+        let view = self.plugins().into_iter().find(|plugin| plugin.name == name)?;
+        Some(PluginView { state: "ready".to_owned(), reason: String::new(), disabled_since: None, ..view })
     }
 
     fn config(&self) -> ConfigView {

@@ -8,16 +8,22 @@ use std::sync::Arc;
 use kdl::{KdlDocument, KdlEntry};
 use serde::Serialize;
 use sluice_core::conf::{Code, File, Place, Problem, Problems, Severity};
-use sluice_core::plan::{Good, Settled};
+use sluice_core::plan::{Good, Plan, Settled};
 
 use super::{CONFIGURATION, Format, complain, print, read, render};
 
 /// Checks and prints: 0 without errors, else 78.
 pub(super) fn check(dir: &Path, format: Format) -> ExitCode {
-    let settled = match read(dir) {
+    let mut settled = match read(dir) {
         Ok(settled) => settled,
         Err(code) => return code,
     };
+    match of_plugins(&settled.good.plan) {
+        Ok(more) => {
+            settled.problems = settled.problems.iter().cloned().chain(more).collect::<Vec<_>>().into()
+        }
+        Err(error) => return complain(&format!("error: the plugins cannot be checked: {error}\n"), 1),
+    }
     let mut missing = missing(&settled.good);
     missing.extend(nothing_to_read(dir, &settled));
     let good = !settled.problems.are_fatal() && missing.is_empty();
@@ -38,6 +44,12 @@ pub(super) fn check(dir: &Path, format: Format) -> ExitCode {
             complain(&format!("{text}{}", count(&settled, &missing)), code)
         }
     }
+}
+
+/// What is wrong between the plan and its plugins.
+fn of_plugins(plan: &Plan) -> Result<Vec<Problem>, Box<dyn std::error::Error + Send + Sync>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(crate::plugin::check(plan))
 }
 
 /// A file that the plan needs.

@@ -98,7 +98,7 @@ enum Command {
         /// The place of the source in the chain, from 1; without it, the next one.
         source: Option<usize>,
     },
-    /// Build plugins.
+    /// Build, look at and try plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// Print the completions for a shell.
@@ -137,7 +137,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Switch { admin, pipeline, source } => {
             remote::switch(&admin.admin, token.as_deref(), &pipeline, source)
         }
-        Command::Plugin(command) => plugin::plugin(&command),
+        Command::Plugin(command) => plugin::plugin(&command, token.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "sluice", &mut script);

@@ -29,7 +29,7 @@ const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why a daemon could not be asked.
 #[derive(Debug, Error)]
-enum RemoteError {
+pub(super) enum RemoteError {
     #[error("{0} is no address of an admin side: write http://HOST:PORT")]
     Address(String),
     #[error("cannot reach {address}: {cause}: is the daemon running?")]
@@ -95,9 +95,9 @@ async fn ask_switch(
     }
 }
 
-type Printed = Result<(String, u8), RemoteError>;
+pub(super) type Printed = Result<(String, u8), RemoteError>;
 
-fn run<F: Future<Output = Printed>>(command: impl FnOnce() -> F) -> Printed {
+pub(super) fn run<F: Future<Output = Printed>>(command: impl FnOnce() -> F) -> Printed {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -107,7 +107,7 @@ fn run<F: Future<Output = Printed>>(command: impl FnOnce() -> F) -> Printed {
     })
 }
 
-fn finish(printed: Printed) -> ExitCode {
+pub(super) fn finish(printed: Printed) -> ExitCode {
     let (written, code) = match printed {
         Ok((text, code)) => (io::stdout().lock().write_all(text.as_bytes()), code),
         Err(error) => (writeln!(io::stderr().lock(), "error: {error}"), 1),
@@ -139,11 +139,11 @@ async fn ask_reload(admin: &str, token: Option<&str>, dry_run: bool) -> Result<R
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RemoteError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RemoteError> {
     Ok(serde_json::from_slice(body)?)
 }
 
-fn refused(status: StatusCode, body: &[u8]) -> RemoteError {
+pub(super) fn refused(status: StatusCode, body: &[u8]) -> RemoteError {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     RemoteError::Refused {
         status,
@@ -151,7 +151,7 @@ fn refused(status: StatusCode, body: &[u8]) -> RemoteError {
     }
 }
 
-async fn ask(
+pub(super) async fn ask(
     admin: &str,
     token: Option<&str>,
     method: Method,

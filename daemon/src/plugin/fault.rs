@@ -21,9 +21,6 @@ pub(crate) enum FaultKind {
 }
 
 impl FaultKind {
-    /// Every kind.
-    pub(crate) const ALL: [Self; 5] = [Self::Trap, Self::Deadline, Self::Memory, Self::Invalid, Self::Init];
-
     /// The label.
     pub(crate) fn word(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use sluice_core::event::{self, Events};
 use sluice_core::plan::Plan;
 use sluice_core::plugin::Use;
 use tokio::runtime::Handle;
@@ -28,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) engine: Engine,
     pub(crate) environment: Environment,
     pub(crate) metrics: PluginMetrics,
+    /// Who is told of what happens to plugins.
+    pub(crate) events: Events,
     /// Where the files are, as `NAME.wasm`.
     pub(crate) directory: PathBuf,
     /// What calls run on: not what viewers wait for.
@@ -39,6 +42,7 @@ pub(super) struct Inner {
     pub(super) engine: Engine,
     pub(super) environment: Arc<Environment>,
     pub(super) metrics: PluginMetrics,
+    events: Events,
     pub(super) directory: PathBuf,
     pub(super) runtime: Handle,
     pub(super) slots: Slots<Kept>,
@@ -95,6 +99,7 @@ impl Inner {
             engine: parts.engine,
             environment: Arc::new(parts.environment),
             metrics: parts.metrics,
+            events: parts.events,
             directory: parts.directory,
             runtime: parts.runtime,
             slots: Slots::new(SLOTS as usize),
@@ -197,12 +202,16 @@ impl Inner {
                 let (kind, version) = (program.kind.word(), &program.description.version);
                 let hash = program.hash.get(..12);
                 tracing::info!(plugin, kind, version, hash, "a plugin is in force");
+                let detail = serde_json::json!({ "plugin": plugin, "kind": kind, "version": version });
+                self.events.publish(event::PLUGIN_LOADED, None, None, detail);
             }
             Err(reason) => {
                 self.metrics.loaded(plugin, "refused");
                 record.refuse(&reason);
                 let stays = record.state().program.is_some();
                 tracing::error!(plugin, reason, earlier_one_stays = stays, "a plugin was refused");
+                let detail = serde_json::json!({ "plugin": plugin, "earlier_one_stays": stays });
+                self.events.publish(event::PLUGIN_REFUSED, None, Some(&reason), detail);
             }
         }
     }
@@ -287,6 +296,19 @@ impl Inner {
         let space = Namespace { plugin: name.clone(), pipeline };
         let purpose = Purpose { space, grants: grants.clone(), configured };
         Instance::new(program, &self.environment, &purpose, slot).await
+    }
+
+    /// Tells of a fault, and of what follows from it.
+    pub(super) fn faulted(&self, record: &Record, pipeline: Option<&Arc<str>>, fault: &CallFault) {
+        let plugin = &*record.name;
+        let detail = serde_json::json!({ "plugin": plugin, "kind": fault.kind.word() });
+        self.events.publish(event::PLUGIN_FAILED, pipeline.cloned(), Some(&fault.words), detail);
+        if let Some(reason) = record.faulted(fault, pipeline.cloned()) {
+            self.metrics.disabled(plugin, true);
+            tracing::error!(plugin, %reason, "a plugin is disabled; a new file or the API enables it");
+            let detail = serde_json::json!({ "plugin": plugin });
+            self.events.publish(event::PLUGIN_DISABLED, None, Some(&reason), detail);
+        }
     }
 
     /// The file of a plugin.

@@ -88,6 +88,12 @@ impl PluginMetrics {
         }
     }
 
+    /// The instances of a plugin that live, and their memory in bytes.
+    pub(super) fn living(&self, plugin: &str) -> (i64, i64) {
+        let of = |family: &IntGaugeVec| family.with_label_values(&[plugin]).get();
+        (of(&self.instances), of(&self.memory))
+    }
+
     /// One more instance that lives.
     pub(super) fn live(&self, plugin: &str) -> Live {
         let instances = self.instances.with_label_values(&[plugin]);

@@ -5,6 +5,7 @@
 //! does ends its own call at most: see `guest` for what it may ask, `instance` for the limits, `usage` for what follows a fault.
 
 mod builtin;
+mod check;
 mod contract;
 mod directory;
 mod engine;
@@ -22,16 +23,21 @@ mod settings;
 mod slots;
 mod threads;
 mod translate;
+mod trial;
 mod usage;
+mod view;
 
 use std::error::Error;
 
-pub(crate) use engine::{Engine, EngineError};
-pub(crate) use guest::{Environment, Journal, TracingJournal};
+pub(crate) use check::check;
+pub(crate) use engine::Engine;
+pub(crate) use guest::{Environment, TracingJournal};
 pub(crate) use host::Parts;
 pub(crate) use metrics::PluginMetrics;
 pub(crate) use port::PluginHost;
 pub(crate) use threads::Threads;
+pub(crate) use trial::{Inspected, Trial, Tried, inspect, try_out};
+pub(crate) use view::PluginView;
 
 /// An error with everything beneath it. Many messages hold that of their cause already.
 fn chain(error: &dyn Error) -> String {
@@ -47,6 +53,8 @@ fn chain(error: &dyn Error) -> String {
     words
 }
 
+#[cfg(test)]
+mod authoring_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use sluice_core::conf::Problem;
 use sluice_core::event::Event;
 use sluice_core::health::{Sample, Verdict};
 use sluice_core::plan::Plan;
@@ -11,10 +12,12 @@ use sluice_core::plugin::{Handler, PluginFault, Plugins, Reaction, Scorer, Use};
 use tokio::task::JoinHandle;
 
 use super::builtin::built_in_scorer;
+use super::check::other_kind;
 use super::directory;
-use super::host::{Inner, Parts};
+use super::host::{Inner, Parts, WantedUse};
 use super::program::Kind;
 use super::usage::{Answered, Asked, Usage};
+use super::view::PluginView;
 
 /// The plugins of the daemon. Clones share them.
 #[derive(Clone)]
@@ -48,6 +51,36 @@ impl PluginHost {
     /// Takes up every file that is in the directory, and from then on what changes there.
     pub(crate) fn follow(&self) -> Following {
         Following(self.inner.runtime.spawn(directory::follow(self.inner.clone())))
+    }
+
+    /// Every plugin that there is a file of, or that the configuration names, in the order of names.
+    pub(crate) fn views(&self) -> Vec<PluginView> {
+        self.inner.records().iter().map(|record| PluginView::of(&self.inner, record)).collect()
+    }
+
+    /// Enables a plugin that was disabled for its faults. Returns how it stands; none where nothing is known of it.
+    pub(crate) fn enable(&self, name: &str) -> Option<PluginView> {
+        let record = self.inner.known(name)?;
+        if record.enable() {
+            self.inner.metrics.disabled(name, false);
+            tracing::info!(plugin = name, "a plugin is enabled again");
+        }
+        Some(PluginView::of(&self.inner, &record))
+    }
+
+    /// Settings of a plan that the plugins in force do not take. What is not loaded yet is not known.
+    pub(crate) fn problems(&self, plan: &Plan) -> Vec<Problem> {
+        let of = |wanted: WantedUse| {
+            let record = self.inner.known(&wanted.of.plugin);
+            let Some((program, _)) = record.and_then(|record| record.program().ok()) else {
+                return Vec::new();
+            };
+            match other_kind(&program, &wanted) {
+                Some(problem) => vec![problem],
+                None => program.description.configure(&wanted.of).err().unwrap_or_default(),
+            }
+        };
+        WantedUse::all(plan).into_iter().flat_map(of).collect()
     }
 
     fn usage(&self, kind: Kind, of: &Use, pipeline: Option<&str>) -> Arc<Usage> {

@@ -1,13 +1,12 @@
 //! A host with plugins that do what their setting `mode` says: `tests/plugins`, built once.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus::Registry;
 use sluice_core::conf::NoSecrets;
-use sluice_core::event::Event;
+use sluice_core::event::{Event, Events};
 use sluice_core::health::{Observation, Sample, Verdict};
 use sluice_core::plan::{Good, Plan, settle};
 use sluice_core::plugin::{Handler, PluginFault, Plugins, Reaction, Scorer};
@@ -21,28 +20,10 @@ use crate::client::{Requests, system_tls};
 use crate::kinds::KINDS;
 use crate::store::Store;
 
-/// The plugin of `tests/plugins` as a component; `feature` is `scorer` or `handler`.
-pub(super) fn component(feature: &str) -> Vec<u8> {
-    let module = module(feature);
-    wit_component::ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
-}
+/// A node that grants what the plugin asks for.
+pub(super) const GRANTED: &str = "kv \"8KiB\"; http \"http://127.0.0.1:9\"";
 
-/// The same before it is a component.
-pub(super) fn module(feature: &str) -> Vec<u8> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = root.join("target/test-plugins").join(feature);
-    let built = Command::new("cargo")
-        .args(["build", "--quiet", "--release", "--target", "wasm32-unknown-unknown", "--features", feature])
-        .arg("--target-dir")
-        .arg(&target)
-        .current_dir(root.join("tests/plugins"))
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("RUSTFLAGS")
-        .output()
-        .unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    std::fs::read(target.join("wasm32-unknown-unknown/release/tried.wasm")).unwrap()
-}
+pub(super) use sluice_harness::plugin::{component, module};
 
 /// Takes log lines of plugins.
 #[derive(Default)]
@@ -89,12 +70,10 @@ impl Bench {
             began: Instant::now(),
         };
         let host = PluginHost::new(Parts {
-            engine: Engine::new(Some(
-                &Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-plugins/cache"),
-            ))
-            .unwrap(),
+            engine: Engine::new(Some(&sluice_harness::plugin::directory().join("cache"))).unwrap(),
             environment,
             metrics: PluginMetrics::new(&registry).unwrap(),
+            events: Events::default(),
             directory: directory.clone(),
             runtime: Handle::current(),
         });

@@ -185,10 +185,7 @@ impl Usage {
         }
         let (plugin, pipeline) = (&*self.record.name, self.pipeline.as_deref());
         tracing::warn!(plugin, pipeline, kind = fault.kind.word(), %fault, "a plugin faulted");
-        if let Some(reason) = self.record.faulted(fault, self.pipeline.clone()) {
-            self.inner.metrics.disabled(plugin, true);
-            tracing::error!(plugin, %reason, "a plugin is disabled; a new file or the API enables it");
-        }
+        self.inner.faulted(&self.record, self.pipeline.as_ref(), fault);
     }
 
     fn trouble(&self) -> MutexGuard<'_, Trouble> {

@@ -173,7 +173,12 @@ impl Reloader {
                 Severity::Warning => tracing::warn!(%problem, "the configuration has a problem"),
             }
         }
-        let outcome = match (settled.problems.are_fatal(), diff.is_empty()) {
+        let of_plugins = self.parts.plugins.problems(&settled.good.plan);
+        for problem in &of_plugins {
+            tracing::error!(%problem, "a use of a plugin has a problem; the plugin is not called for it");
+        }
+        let has_errors = settled.problems.are_fatal() || !of_plugins.is_empty();
+        let outcome = match (has_errors, diff.is_empty()) {
             (true, true) => Outcome::Refused,
             (true, false) => Outcome::Partial,
             (false, true) => Outcome::Unchanged,
@@ -205,7 +210,8 @@ impl Reloader {
     }
 
     fn view(&self, outcome: Outcome, changes: Vec<ChangeView>, settled: &Settled) -> ReloadView {
-        let problems = settled.problems.iter().map(ProblemView::from).collect();
+        let of_plugins = self.parts.plugins.problems(&settled.good.plan);
+        let problems = settled.problems.iter().chain(&of_plugins).map(ProblemView::from).collect();
         let restart = fixed(&self.started, &settled.good.plan.server).map(str::to_owned).collect();
         ReloadView { time: Timestamp::now(), outcome, error: None, changes, restart, problems }
     }

@@ -64,10 +64,15 @@ pub(super) fn open(dir: &Path) -> Result<Opened, StoreError> {
     };
     renewed.or_else(|error| {
         tracing::error!(%error, path = %path.display(), "the store cannot be opened; what is kept lasts until the daemon ends");
-        let mut writing = Connection::open_in_memory()?;
-        Migrations::from_slice(STEPS).to_latest(&mut writing)?;
-        Ok(Opened { writing, reading: None })
+        in_memory()
     })
+}
+
+/// A database that is gone with its connection.
+pub(super) fn in_memory() -> Result<Opened, StoreError> {
+    let mut writing = Connection::open_in_memory()?;
+    Migrations::from_slice(STEPS).to_latest(&mut writing)?;
+    Ok(Opened { writing, reading: None })
 }
 
 fn open_file(path: &Path) -> Result<Opened, StoreError> {

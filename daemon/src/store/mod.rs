@@ -50,6 +50,16 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { writer, reader, last_event }) })
     }
 
+    /// A store that lasts until it is dropped.
+    ///
+    /// # Errors
+    /// When no memory can be had, or no thread.
+    pub(crate) fn in_memory() -> Result<Self, StoreError> {
+        let Opened { writing, .. } = file::in_memory()?;
+        let inner = Inner { reader: None, writer: Writer::start(writing)?, last_event: 0 };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
     /// The id of the newest event that was kept when the store was opened; 0 for none.
     pub(crate) fn last_event(&self) -> u64 {
         self.inner.last_event

@@ -19,6 +19,7 @@ mod nginx;
 pub mod origin;
 mod packed;
 mod player;
+pub mod plugin;
 mod process;
 mod sluice;
 mod transport;

@@ -1,13 +1,16 @@
 //! `sluice plugin`: what authors and operators of plugins do without a daemon.
 
 mod build;
+mod inspect;
+mod list;
+mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::complain;
+use super::{AdminArguments, complain};
 
 /// What is done with a plugin.
 #[derive(Debug, Subcommand)]
@@ -24,15 +27,41 @@ pub(super) enum PluginCommand {
         #[arg(long, value_name = "DIR")]
         into: Option<PathBuf>,
     },
+    /// Show the plugins of a running daemon.
+    List {
+        #[command(flatten)]
+        admin: AdminArguments,
+    },
+    /// Show what a plugin's file is, what it reads and what it asks for.
+    Inspect {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Call a plugin once, within the limits that the daemon holds it to.
+    ///
+    /// Prints what it gives, its log lines, and the time and memory that it took. A scorer gets the sample, a handler the
+    /// event of the input; without one, a sample without observations or the wake-up of a handler.
+    Test(trial::Asked),
 }
 
 /// Does it: 0, or 1 with a sentence.
-pub(super) fn plugin(command: &PluginCommand) -> ExitCode {
+pub(super) fn plugin(command: &PluginCommand, token: Option<&str>) -> ExitCode {
     let done = match command {
+        PluginCommand::List { admin } => return list::list(&admin.admin, token),
+        PluginCommand::Inspect { file } => return inspect::inspect(file),
+        PluginCommand::Test(asked) => return trial::test(asked),
         PluginCommand::Build { dir, into } => build::build(dir, into.as_deref().unwrap_or(dir)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&format!("error: {error}\n"), 1),
     }
+}
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs what needs a runtime.
+fn block_on<T>(work: impl Future<Output = Result<T, AnyError>>) -> Result<T, AnyError> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(work)
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wasmtime::component::{HasSelf, Linker};
 
-pub(crate) use log::{Journal, Level, Line, TracingJournal};
+pub(crate) use log::{Journal, Line, TracingJournal};
 
 use super::contract::v0_1::any::sluice::plugin as interfaces;
 use super::grants::Grants;
