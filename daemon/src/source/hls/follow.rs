@@ -12,7 +12,7 @@ use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::media::playlist::{Key, MediaPlaylist, Playlist, Variables};
 use sluice_core::media::{Container, Media};
 use sluice_core::pipeline::{Feed, Listed, Writer};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use url::Url;
 
 use super::cursor::{Cursor, Start, Step, start_at};
@@ -29,6 +29,9 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 /// How long before a stall the playlist is asked for once more.
 const BEFORE_STALL: Duration = Duration::from_millis(300);
 const SHORTEST_POLL: Duration = Duration::from_millis(200);
+/// Another segment is asked for beside the one that is next when that one takes longer than a quarter of the target
+/// duration, within these bounds. An origin that is quick brings all over one connection, and its first segment first.
+const SLOW_FETCH: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
 /// One rendition as it is followed.
 pub(super) struct Follower {
@@ -59,6 +62,8 @@ pub(super) struct Follower {
 struct Progress {
     pending: VecDeque<Step>,
     fetching: FuturesOrdered<BoxFuture<'static, Result<Fetched, Fault>>>,
+    /// When each fetch under way began.
+    began: VecDeque<Instant>,
     fetcher: Arc<Fetcher>,
     /// The start and number of the last segment given out.
     last: Option<(u32, u64, u64)>,
@@ -78,6 +83,7 @@ impl Progress {
         Self {
             pending: VecDeque::new(),
             fetching: FuturesOrdered::new(),
+            began: VecDeque::new(),
             fetcher: Arc::new(fetcher),
             last: None,
             ended: false,
@@ -96,6 +102,13 @@ impl Progress {
         let (now, early) = (Instant::now(), (self.target / 10).min(BEFORE_STALL));
         let last_look = self.changed + self.target * 3 / 2 - early;
         if last_look > now && now + wait > last_look { last_look - now } else { wait }
+    }
+
+    /// When another segment may be asked for beside those under way: none while `parallel` are, or none is left.
+    fn next_fetch(&self, parallel: usize) -> Option<Instant> {
+        let wanted = !self.pending.is_empty() && self.fetching.len() < parallel;
+        let slow = (self.target / 4).clamp(SLOW_FETCH.0, SLOW_FETCH.1);
+        wanted.then(|| self.began.front().map_or_else(Instant::now, |began| *began + slow))
     }
 }
 
@@ -125,8 +138,13 @@ impl Follower {
             if progress.ended && progress.fetching.is_empty() {
                 return Ok(());
             }
+            let widen = progress.next_fetch(self.parallel);
             tokio::select! {
-                Some(fetched) = progress.fetching.next() => self.deliver(&mut progress, fetched?).await?,
+                Some(fetched) = progress.fetching.next() => {
+                    progress.began.pop_front();
+                    self.deliver(&mut progress, fetched?).await?;
+                }
+                () = sleep_until(widen.unwrap_or_else(Instant::now)), if widen.is_some() => {}
                 polled = &mut poll, if !progress.ended => {
                     let wait = self.polled(&mut progress, polled, &mut validators)?;
                     poll = self.poll(wait, validators.clone());
@@ -226,9 +244,10 @@ impl Follower {
     }
 
     fn start_fetches(&self, progress: &mut Progress) {
-        while progress.fetching.len() < self.parallel
+        while progress.next_fetch(self.parallel).is_some_and(|at| at <= Instant::now())
             && let Some(step) = progress.pending.pop_front()
         {
+            progress.began.push_back(Instant::now());
             progress.fetching.push_back(Box::pin(progress.fetcher.clone().fetch(step, progress.target)));
         }
     }
@@ -240,7 +259,7 @@ impl Follower {
         }
         if let Some(start) = self.paced_from {
             let lead = 3 * progress.target;
-            tokio::time::sleep_until(start + progress.played.saturating_sub(lead)).await;
+            sleep_until(start + progress.played.saturating_sub(lead)).await;
         }
         progress.last = Some((step.start, step.number, step.era));
         let Some(media) = media else {
