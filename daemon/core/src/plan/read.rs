@@ -3,6 +3,7 @@
 use super::conflict::Taken;
 use super::follow::Followers;
 use super::later::LATER;
+use super::needed::Needed;
 use super::pipeline::{Surroundings, pipeline};
 use super::template::Templates;
 use super::{Plan, server};
@@ -15,14 +16,24 @@ const TOP_LEVEL: &[&str] = &["server", "template", "pipeline"];
 /// pipeline that has no problem; whether it may be applied is for [`Problems::are_fatal`] to say. Every problem of
 /// every file is reported; a problem between two files is one of the later file.
 pub fn read(files: &[(String, String)], kinds: &Kinds, lookup: &dyn Lookup) -> (Plan, Problems) {
+    let (plan, problems, _) = read_all(files, kinds, lookup);
+    (plan, problems)
+}
+
+/// Reads `files` as [`read`] does, with what they need to exist.
+pub(super) fn read_all(
+    files: &[(String, String)],
+    kinds: &Kinds,
+    lookup: &dyn Lookup,
+) -> (Plan, Problems, Vec<Needed>) {
     let problems = Collector::default();
     let mut files: Vec<&(String, String)> = files.iter().collect();
     files.sort();
     let parsed: Vec<_> = files.iter().map(|(name, text)| Document::parse(name, text, &problems)).collect();
     let partial = parsed.iter().any(Option::is_none);
     let documents: Vec<Document> = parsed.into_iter().flatten().collect();
-    let plan = merge(&documents, kinds, lookup, &problems, partial);
-    (plan, problems.finish())
+    let (plan, needed) = merge(&documents, kinds, lookup, &problems, partial);
+    (plan, problems.finish(), needed)
 }
 
 fn merge(
@@ -31,7 +42,7 @@ fn merge(
     lookup: &dyn Lookup,
     problems: &Collector,
     partial: bool,
-) -> Plan {
+) -> (Plan, Vec<Needed>) {
     let mut nodes: Vec<Node<'_>> = Vec::new();
     for document in documents {
         let file = &document.file;
@@ -47,12 +58,14 @@ fn merge(
     }
     let mut templates = Templates::default();
     of("template").for_each(|node| templates.add(node));
+    let mut needed = Needed::of_server(&plan.server);
     let (mut taken, mut followers) = (Taken::default(), Followers::default());
     let mut around = Surroundings {
         kinds,
         templates: &mut templates,
         taken: &mut taken,
         followers: &mut followers,
+        needed: &mut needed,
         partial,
     };
     for node in of("pipeline") {
@@ -62,7 +75,7 @@ fn merge(
     }
     followers.problems(&taken, partial).into_iter().for_each(|problem| problems.add(problem));
     templates.unused().for_each(|problem| problems.add(problem));
-    plan
+    (plan, needed)
 }
 
 fn second_server(first: &Node<'_>, second: &Node<'_>) {
