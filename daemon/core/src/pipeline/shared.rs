@@ -278,20 +278,23 @@ impl Shared {
     /// A set of new windows, which are served from the first segment on (see [`Shared::publish`]).
     pub(super) fn new_set(&self, opening: &Opening<'_>) -> Arc<RenditionSet> {
         let bounds = **self.bounds.load();
-        let renditions = opening.specs.iter().map(|spec| {
-            let window = Arc::new(Window::new(bounds, self.metrics.rendition(&spec.name)));
-            Arc::new(Rendition { spec: spec.clone(), window })
-        });
         let kept = self.renditions().map_or(0, |set| set.target_duration().as_secs());
         let least = self.least_target_secs.load(Ordering::Relaxed);
+        let target = Arc::new(AtomicU64::new(ceil_secs(opening.target).max(kept).max(least)));
+        let renditions = opening.specs.iter().map(|spec| {
+            let metrics = self.metrics.rendition(&spec.name);
+            let window = Arc::new(Window::new(bounds, target.clone(), metrics));
+            Arc::new(Rendition { spec: spec.clone(), window })
+        });
+        let renditions = renditions.collect();
         Arc::new(RenditionSet {
-            renditions: renditions.collect(),
+            renditions,
             independent_segments: opening.independent_segments,
             epoch: self.next_epoch(),
             since: Instant::now(),
             succeeds: kept > 0,
             part_target: opening.part_target,
-            target_duration_secs: AtomicU64::new(ceil_secs(opening.target).max(kept).max(least)),
+            target_duration_secs: target,
         })
     }
 
