@@ -140,6 +140,19 @@ impl Settings for () {
     }
 }
 
+/// Two sets of settings in one node, as those of a shared crate beside a plugin's own. Their keys must differ.
+impl<A: Settings, B: Settings> Settings for (A, B) {
+    fn keys() -> Vec<Key> {
+        let mut keys = A::keys();
+        keys.extend(B::keys());
+        keys
+    }
+
+    fn read(get: &dyn Fn(&str) -> Option<Value>) -> Result<Self, String> {
+        Ok((A::read(get)?, B::read(get)?))
+    }
+}
+
 /// A string that is never shown: `Debug` prints `***`, and the daemon strikes it from the plugin's log. An operator
 /// writes `(env)"NAME"` or `(file)"PATH"`.
 #[derive(Clone, PartialEq, Eq)]

@@ -11,5 +11,6 @@ pub mod metrics;
 pub mod middleware;
 pub mod pipeline;
 pub mod plan;
+pub mod plugin;
 pub mod port;
 pub mod stage;

@@ -156,7 +156,8 @@ async fn a_listener_that_comes_back_misses_no_event_and_one_from_another_run_get
     let running = Running::new();
     let address = running.admin.local_addr();
     let publish = |number: u64| {
-        running.events.publish("test.happened", Some("news".into()), serde_json::json!({ "number": number }));
+        let detail = serde_json::json!({ "number": number });
+        running.events.publish("test.happened", Some("news".into()), None, detail);
     };
     let mut first = Listening::new(address, "").await;
     publish(1);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use sluice_core::conf::nearest;
-use sluice_core::plan::FAILOVER;
+use sluice_core::plan::{FAILOVER, HEALTH, ON, PLUGIN};
 use sluice_core::stage::{Doc, Kinds, Place};
 
 use super::{USAGE, complain, print};
@@ -27,9 +27,9 @@ pub(super) fn kinds(kinds: &Kinds, name: Option<&str>) -> ExitCode {
     print(&explained.join("\n"), 0)
 }
 
-/// Every kind, and the nodes of a pipeline that are none.
+/// Every kind, and the nodes that are none.
 fn docs(kinds: &Kinds) -> impl Iterator<Item = (&'static str, &'static Doc)> {
-    kinds.docs().chain([("node", &FAILOVER)])
+    kinds.docs().chain([&FAILOVER, &HEALTH, &ON, &PLUGIN].map(|doc| ("node", doc)))
 }
 
 fn list(kinds: &Kinds) -> String {

@@ -258,7 +258,7 @@ impl Reloader {
             Outcome::DryRun => return,
         }
         let detail = serde_json::json!({ "cause": cause, "outcome": reload.outcome, "error": reload.error });
-        self.parts.events.publish(event::CONFIG_RELOADED, None, detail);
+        self.parts.events.publish(event::CONFIG_RELOADED, None, Some(cause), detail);
         let problems = config.problems.len();
         if reload.outcome == Outcome::Unchanged {
             tracing::debug!(cause, problems, "configuration read, nothing changed");
@@ -289,6 +289,7 @@ fn fixed(one: &Server, other: &Server) -> impl Iterator<Item = &'static str> {
     let nodes = [
         ("admin", one.admin.listen != other.admin.listen),
         ("state-dir", one.state_dir != other.state_dir),
+        ("plugins", one.plugins != other.plugins),
         ("log format", one.log.format != other.log.format),
     ];
     nodes.into_iter().filter_map(|(node, differs)| differs.then_some(node))

@@ -288,6 +288,23 @@ impl<'a> Node<'a> {
         Some(first)
     }
 
+    /// The properties and children that nothing read so far, marked as read.
+    pub(super) fn take_rest(&self) -> (Vec<&'a KdlEntry>, Vec<&'a KdlNode>) {
+        let mut marks = self.marks.borrow_mut();
+        let (mut properties, mut children) = (Vec::new(), Vec::new());
+        for (at, entry) in self.node.entries().iter().enumerate() {
+            if entry.name().is_some() && !std::mem::replace(&mut marks.entries[at], true) {
+                properties.push(entry);
+            }
+        }
+        for (at, child) in self.node.iter_children().enumerate() {
+            if !std::mem::replace(&mut marks.children[at], true) {
+                children.push(child);
+            }
+        }
+        (properties, children)
+    }
+
     fn take_children(&self, names: &[&'static str]) -> Vec<&'a KdlNode> {
         let mut marks = self.marks.borrow_mut();
         marks.known.children.extend(names.iter().map(|name| (*name).to_owned()));

@@ -89,6 +89,15 @@ macro_rules! whole_number {
 }
 whole_number!(u16, u32, u64, usize);
 
+impl Scalar for i64 {
+    const EXPECTED: &'static str = "a whole number";
+
+    fn read(value: &KdlValue) -> Result<Self, Option<String>> {
+        let number = value.as_integer().ok_or(None)?;
+        number.try_into().map_err(|_| Some(format!("it goes from {} to {}", Self::MIN, Self::MAX)))
+    }
+}
+
 impl Scalar for f64 {
     const EXPECTED: &'static str = "a number";
 

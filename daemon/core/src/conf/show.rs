@@ -214,7 +214,7 @@ macro_rules! show_number {
         }
     )*};
 }
-show_number!(u16, u32, u64);
+show_number!(u16, u32, u64, i64);
 
 macro_rules! show_text {
     ($($kind:ty),*) => {$(

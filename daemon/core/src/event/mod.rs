@@ -1,5 +1,8 @@
 //! Events: what happened, for whoever listens. Publishing never waits.
 
+mod kind;
+mod pattern;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,42 +10,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
+pub use kind::*;
+pub use pattern::{Pattern, UnknownPattern};
+
 /// How many events a listener may lag behind before it loses the oldest.
 const BACKLOG: usize = 1024;
-
-/// A pipeline moved to another state.
-pub const PIPELINE_STATE: &str = "pipeline.state";
-/// Media stopped coming to a pipeline that was live.
-pub const STREAM_STALLED: &str = "stream.stalled";
-/// Media comes again to a pipeline that was live before.
-pub const STREAM_RECOVERED: &str = "stream.recovered";
-/// Another source feeds a pipeline.
-pub const SOURCE_SWITCHED: &str = "source.switched";
-/// A source went down, or was left.
-pub const SOURCE_FAILED: &str = "source.failed";
-/// A source cannot take the place of what is served.
-pub const SOURCE_REFUSED: &str = "source.refused";
-/// A pipeline has no switches left for now.
-pub const SOURCE_BUDGET_SPENT: &str = "source.budget-spent";
-/// The configuration was read again.
-pub const CONFIG_RELOADED: &str = "config.reloaded";
-
-/// Every kind of event.
-pub const KINDS: &[&str] = &[
-    PIPELINE_STATE,
-    STREAM_STALLED,
-    STREAM_RECOVERED,
-    SOURCE_SWITCHED,
-    SOURCE_FAILED,
-    SOURCE_REFUSED,
-    SOURCE_BUDGET_SPENT,
-    CONFIG_RELOADED,
-];
 
 /// Something that happened.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
-    /// Rises by one with each event of this run of the daemon.
+    /// Rises by one with each event, over restarts of the daemon.
     pub id: u64,
     /// When.
     pub time: Timestamp,
@@ -51,7 +28,10 @@ pub struct Event {
     /// The pipeline that it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<Arc<str>>,
-    /// The particulars.
+    /// Why, in words; none where there is nothing to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Arc<str>>,
+    /// The particulars: an object.
     pub detail: serde_json::Value,
 }
 
@@ -64,15 +44,27 @@ pub struct Events {
 
 impl Default for Events {
     fn default() -> Self {
-        Self { sender: broadcast::Sender::new(BACKLOG), next: Arc::new(AtomicU64::new(1)) }
+        Self::after(0)
     }
 }
 
 impl Events {
-    /// Tells everyone who listens. Nobody listening is no error.
-    pub fn publish(&self, kind: &'static str, pipeline: Option<Arc<str>>, detail: serde_json::Value) {
+    /// A bus whose first event has the id after `last`, the newest of earlier runs of the daemon.
+    pub fn after(last: u64) -> Self {
+        Self { sender: broadcast::Sender::new(BACKLOG), next: Arc::new(AtomicU64::new(last + 1)) }
+    }
+
+    /// Tells everyone who listens. Nobody listening is no error, and an empty cause is none.
+    pub fn publish(
+        &self,
+        kind: &'static str,
+        pipeline: Option<Arc<str>>,
+        cause: Option<&str>,
+        detail: serde_json::Value,
+    ) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let event = Event { id, time: Timestamp::now(), kind, pipeline, detail };
+        let cause = cause.filter(|cause| !cause.is_empty()).map(Arc::from);
+        let event = Event { id, time: Timestamp::now(), kind, pipeline, cause, detail };
         if self.sender.send(Arc::new(event)).is_err() {
             tracing::trace!(kind, "nobody listens");
         }

@@ -154,17 +154,17 @@ impl Shared {
         self.metrics.state(state.word()).set(1);
         tracing::info!(pipeline = %self.name, from = before.word(), to = state.word(), reason, "pipeline changed state");
         let detail = serde_json::json!({ "from": before.word(), "to": state.word(), "reason": reason });
-        self.tell(event::PIPELINE_STATE, detail.clone());
+        self.tell(event::PIPELINE_STATE, Some(&reason), detail.clone());
         if before == State::Live && matches!(state, State::Stalled | State::Failed) {
-            self.tell(event::STREAM_STALLED, detail);
+            self.tell(event::STREAM_STALLED, Some(&reason), detail);
         } else if state == State::Live && matches!(before, State::Stalled | State::Failed) {
-            self.tell(event::STREAM_RECOVERED, detail);
+            self.tell(event::STREAM_RECOVERED, Some(&reason), detail);
         }
     }
 
-    /// Tells everyone who listens that something happened to this pipeline.
-    pub fn tell(&self, kind: &'static str, detail: serde_json::Value) {
-        self.events.publish(kind, Some(self.name.clone()), detail);
+    /// Tells everyone who listens that something happened to this pipeline, and why, in words.
+    pub fn tell(&self, kind: &'static str, cause: Option<&str>, detail: serde_json::Value) {
+        self.events.publish(kind, Some(self.name.clone()), cause, detail);
     }
 
     /// Changes the bounds of every window.

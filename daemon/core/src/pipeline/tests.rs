@@ -174,6 +174,12 @@ fn source(renditions: usize, runs: &[&[Act]]) -> Arc<dyn SourceSpec> {
     Arc::new(Scripted { runs, renditions, started: Arc::default() })
 }
 
+/// A place in a file without anything.
+fn nowhere() -> crate::conf::Place {
+    let file = crate::conf::File { name: "news.kdl".into(), text: "".into() };
+    crate::conf::Place::new(Arc::new(file), 0..0, "")
+}
+
 pub(super) fn plan(source: Arc<dyn SourceSpec>) -> PipelinePlan {
     let source = StagePlan { spec: source, layers: Vec::new() };
     let buffer: StagePlan<dyn BufferSpec> = StagePlan { spec: Arc::new(Memory), layers: Vec::new() };
@@ -185,6 +191,8 @@ pub(super) fn plan(source: Arc<dyn SourceSpec>) -> PipelinePlan {
         failover: crate::plan::Failover::default(),
         buffer,
         sinks: Vec::new(),
+        health: crate::plan::HealthPlan::usual(nowhere()),
+        handlers: Vec::new(),
     }
 }
 

@@ -46,9 +46,13 @@ pub enum Part {
     Sinks,
     /// The middleware of a sink.
     SinkLayers,
+    /// What scores its health.
+    Health,
+    /// What handles its events.
+    Handlers,
 }
 
-/// A part of the server that differs.
+/// A part of the server, or of what stands beside it and the pipelines, that differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerPart {
     /// The addresses for viewers.
@@ -57,6 +61,12 @@ pub enum ServerPart {
     Admin,
     /// The directory of state.
     StateDir,
+    /// The directory of plugins.
+    Plugins,
+    /// What plugins are granted.
+    Grants,
+    /// What handles the events of the daemon and of every pipeline.
+    Handlers,
     /// The log.
     Log,
     /// The certificate.
@@ -76,7 +86,7 @@ pub enum ServerPart {
 /// Everything that a new plan changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diff {
-    /// What differs of the server.
+    /// What differs of the server and of what stands beside it and the pipelines.
     pub server: Vec<ServerPart>,
     /// One change for each pipeline that is enabled before or after, in the order of names.
     pub pipelines: Vec<Change>,
@@ -134,6 +144,8 @@ impl Part {
             Self::Buffer => "buffer",
             Self::Sinks => "sinks",
             Self::SinkLayers => "sink middleware",
+            Self::Health => "health",
+            Self::Handlers => "event handlers",
         }
     }
 }
@@ -145,6 +157,9 @@ impl ServerPart {
             Self::Listen => "listen",
             Self::Admin => "admin",
             Self::StateDir => "state-dir",
+            Self::Plugins => "plugins",
+            Self::Grants => "plugin",
+            Self::Handlers => "on",
             Self::Log => "log",
             Self::Tls => "tls",
             Self::TrustedProxies => "trusted-proxies",
@@ -168,7 +183,7 @@ pub fn diff(old: &Plan, new: &Plan) -> Diff {
     });
     let mut pipelines: Vec<Change> = stopped.chain(others).collect();
     pipelines.sort_by(|one, other| one.name().cmp(other.name()));
-    Diff { server: diff_server(&old.server, &new.server), pipelines }
+    Diff { server: diff_server(old, new), pipelines }
 }
 
 /// The pipelines that run once `changes` are made to those that run in `old`.
@@ -199,6 +214,8 @@ fn change(from: &PipelinePlan, to: &PipelinePlan) -> Change {
         differ(Part::Buffer, from.buffer != to.buffer),
         differ(Part::Sinks, !same(&from.sinks, &to.sinks, |one, other| one.same_spec(other))),
         differ(Part::SinkLayers, !same(&from.sinks, &to.sinks, |one, other| one.same_layers(other))),
+        differ(Part::Health, from.health != to.health),
+        differ(Part::Handlers, from.handlers != to.handlers),
     ]
     .into_iter()
     .flatten()
@@ -210,12 +227,16 @@ fn same<T>(old: &[T], new: &[T], equal: impl Fn(&T, &T) -> bool) -> bool {
     old.len() == new.len() && old.iter().zip(new).all(|(old, new)| equal(old, new))
 }
 
-fn diff_server(old: &Server, new: &Server) -> Vec<ServerPart> {
+fn diff_server(one: &Plan, other: &Plan) -> Vec<ServerPart> {
+    let (old, new): (&Server, &Server) = (&one.server, &other.server);
     let differ = |part, differs: bool| differs.then_some(part);
     [
         differ(ServerPart::Listen, old.listen != new.listen),
         differ(ServerPart::Admin, old.admin != new.admin),
         differ(ServerPart::StateDir, old.state_dir != new.state_dir),
+        differ(ServerPart::Plugins, old.plugins != new.plugins),
+        differ(ServerPart::Grants, one.plugins != other.plugins),
+        differ(ServerPart::Handlers, one.handlers != other.handlers),
         differ(ServerPart::Log, old.log != new.log),
         differ(ServerPart::Tls, old.tls != new.tls),
         differ(ServerPart::TrustedProxies, old.trusted_proxies != new.trusted_proxies),

@@ -10,21 +10,7 @@ pub(super) struct Later {
 
 /// The table. What a registry knows, or what a decoder reads, is never looked up here.
 pub(super) const LATER: Later = Later {
-    names: &[
-        "access",
-        "channels",
-        "cluster",
-        "engines",
-        "health",
-        "idle",
-        "match",
-        "monitor",
-        "on",
-        "on-demand",
-        "plugin",
-        "plugins",
-        "query",
-    ],
+    names: &["access", "channels", "cluster", "engines", "idle", "match", "monitor", "on-demand", "query"],
     kinds: &[
         ("source", &["acestream", "directory"]),
         ("buffer", &["catalog", "disk", "jetstream"]),

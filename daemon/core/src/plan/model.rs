@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Failover, Server};
+use super::{Failover, HandlerPlan, HealthPlan, PluginPlan, Server};
+use crate::plugin::Use;
 use crate::stage::{BufferSpec, LayerSpec, SinkSpec, SourceSpec, Spec};
 
 /// Everything that a configuration says.
@@ -13,12 +14,31 @@ pub struct Plan {
     pub server: Server,
     /// The pipelines, by name; disabled ones too.
     pub pipelines: BTreeMap<Arc<str>, PipelinePlan>,
+    /// What handles the events of the daemon and of every pipeline, in the order of files.
+    pub handlers: Vec<HandlerPlan>,
+    /// What plugins are granted, by name. One that is used and does not stand here has the defaults and no grant.
+    pub plugins: BTreeMap<Arc<str>, PluginPlan>,
 }
 
 impl Plan {
     /// The pipelines that are to run.
     pub fn enabled(&self) -> impl Iterator<Item = &PipelinePlan> {
         self.pipelines.values().filter(|pipeline| pipeline.enabled)
+    }
+
+    /// What a plugin is granted.
+    pub fn grants(&self, plugin: &Use) -> PluginPlan {
+        let written = self.plugins.get(&plugin.plugin).cloned();
+        written.unwrap_or_else(|| PluginPlan::usual(plugin.plugin.clone(), plugin.place.clone()))
+    }
+
+    /// Every use of a plugin by what is to run, with its pipeline.
+    pub fn uses(&self) -> impl Iterator<Item = (Option<&Arc<str>>, &Use)> {
+        let pipelines = self.enabled().flat_map(|pipeline| {
+            let handlers = pipeline.handlers.iter().map(|handler| &handler.run);
+            handlers.chain([&pipeline.health.run]).map(|run| (Some(&pipeline.name), run))
+        });
+        self.handlers.iter().map(|handler| (None, &handler.run)).chain(pipelines)
     }
 }
 
@@ -39,6 +59,10 @@ pub struct PipelinePlan {
     pub buffer: StagePlan<dyn BufferSpec>,
     /// Its sinks; at least one.
     pub sinks: Vec<StagePlan<dyn SinkSpec>>,
+    /// What scores its health.
+    pub health: HealthPlan,
+    /// What handles its events.
+    pub handlers: Vec<HandlerPlan>,
 }
 
 impl PartialEq for PipelinePlan {
@@ -49,6 +73,8 @@ impl PartialEq for PipelinePlan {
             && self.failover == other.failover
             && self.buffer == other.buffer
             && self.sinks == other.sinks
+            && self.health == other.health
+            && self.handlers == other.handlers
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading one pipeline, with the template that it uses.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::conflict::Taken;
@@ -7,13 +8,13 @@ use super::follow::Followers;
 use super::needed::Needed;
 use super::stage::{self, Staged};
 use super::template::{Template, Templates};
-use super::{Failover, PipelinePlan, StagePlan};
+use super::{Failover, HandlerPlan, HealthPlan, PipelinePlan, StagePlan};
 use crate::conf::{Code, Node, Place, Problem, Scope, Variable, decode, nearest};
 use crate::stage::{BufferSpec, Configured, Kinds, SinkForm, SinkSpec, SourceSpec};
 
 /// The longest name of a pipeline, in characters.
 const LONGEST_NAME: usize = 64;
-const STAGES: &[&str] = &["source", "failover", "buffer", "sink"];
+const STAGES: &[&str] = &["source", "failover", "buffer", "sink", "health", "on"];
 
 /// What reading pipelines needs besides their nodes.
 pub(super) struct Surroundings<'r, 'a> {
@@ -22,6 +23,8 @@ pub(super) struct Surroundings<'r, 'a> {
     pub(super) taken: &'r mut Taken,
     pub(super) followers: &'r mut Followers,
     pub(super) needed: &'r mut Vec<Needed>,
+    /// The plugins that something uses.
+    pub(super) used_plugins: &'r mut BTreeSet<Arc<str>>,
     /// Whether a file is missing from what was read, so that a template may be missing for this reason alone.
     pub(super) partial: bool,
 }
@@ -59,6 +62,8 @@ pub(super) fn pipeline(node: &Node<'_>, around: &mut Surroundings<'_, '_>) -> Op
             around.followers.add(name, followed, place);
         }
     }
+    around.used_plugins.insert(stages.health.run.plugin.clone());
+    around.used_plugins.extend(stages.handlers.iter().map(|handler| handler.run.plugin.clone()));
     for source in stages.sources.iter().filter(|_| enabled) {
         let Some(address) = source.plan.spec.listens() else { continue };
         let pipeline = name.as_deref().unwrap_or_default();
@@ -80,6 +85,8 @@ pub(super) fn pipeline(node: &Node<'_>, around: &mut Surroundings<'_, '_>) -> Op
         failover: stages.failover,
         buffer: stages.buffer,
         sinks: stages.sinks.into_iter().map(|(sink, _)| sink.plan).collect(),
+        health: stages.health,
+        handlers: stages.handlers,
     })
 }
 
@@ -89,6 +96,8 @@ struct Stages {
     failover: Failover,
     buffer: StagePlan<dyn BufferSpec>,
     sinks: Vec<(Staged<dyn SinkSpec>, Place)>,
+    health: HealthPlan,
+    handlers: Vec<HandlerPlan>,
 }
 
 fn name(node: &Node<'_>, taken: &mut Taken) -> Option<Arc<str>> {
@@ -210,12 +219,14 @@ fn read_stages(
     sources.iter().flatten().for_each(|source| see(&*source.plan.spec));
     buffer.iter().for_each(|buffer| see(&*buffer.plan.spec));
     sinks.iter().flatten().for_each(|(sink, _)| see(&*sink.plan.spec));
+    let health = read_health(node, of("health"));
+    let handlers: Vec<_> = of("on").map(|handler| HandlerPlan::decode(handler, true)).collect();
     let (sources, sinks) =
         (sources.into_iter().collect::<Option<Vec<_>>>()?, sinks.into_iter().collect::<Option<Vec<_>>>()?);
-    let buffer = buffer?;
+    let (buffer, handlers) = (buffer?, handlers.into_iter().collect::<Option<Vec<_>>>()?);
     check_fit(node, &sources, &buffer, &sinks);
     let whole = !sources.is_empty() && !sinks.is_empty();
-    whole.then_some(Stages { sources, failover, buffer: buffer.plan, sinks })
+    whole.then_some(Stages { sources, failover, buffer: buffer.plan, sinks, health, handlers })
 }
 
 fn missing<T>(node: &Node<'_>, what: &str, help: &str) -> Option<T> {
@@ -234,13 +245,23 @@ fn read_failover<'n, 's: 'n>(mut nodes: impl Iterator<Item = &'n Node<'s>>, sour
         first.add(problem.help("write a second source, or leave it out").warning());
         return Failover::default();
     }
-    nodes.for_each(|second| {
-        let place = second.place("again");
-        let problem = Problem::new(Code::Repeated, place, "`failover` stands twice in one pipeline");
-        second.add(problem.help("keep one of them").and(first.place("first")));
-        second.ignore_rest();
-    });
+    nodes.for_each(|second| stands_twice(first, second));
     failover
+}
+
+/// Reads the `health` node; without one, its defaults hold.
+fn read_health<'n, 's: 'n>(pipeline: &Node<'_>, mut nodes: impl Iterator<Item = &'n Node<'s>>) -> HealthPlan {
+    let Some(first) = nodes.next() else { return HealthPlan::usual(pipeline.place_of_argument(0, "")) };
+    let health = HealthPlan::decode(first);
+    nodes.for_each(|second| stands_twice(first, second));
+    health
+}
+
+fn stands_twice(first: &Node<'_>, second: &Node<'_>) {
+    let message = format!("`{}` stands twice in one pipeline", first.name());
+    let problem = Problem::new(Code::Repeated, second.place("again"), message);
+    second.add(problem.help("keep one of them").and(first.place("first")));
+    second.ignore_rest();
 }
 
 fn second_buffer(first: Option<&Node<'_>>, second: &Node<'_>) {

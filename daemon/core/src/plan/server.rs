@@ -22,6 +22,8 @@ pub struct Server {
     pub admin: Admin,
     /// Where state is kept.
     pub state_dir: PathBuf,
+    /// Where the files of plugins are.
+    pub plugins: PathBuf,
     /// What is logged, and how.
     pub log: Log,
     /// The certificate, where viewers connect by TLS.
@@ -110,6 +112,7 @@ impl Default for Server {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
             admin: Admin { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), token: None },
             state_dir: "var".into(),
+            plugins: "plugins".into(),
             log: Log { level: "info", format: LogFormat::Pretty },
             tls: None,
             trusted_proxies: Vec::new(),
@@ -160,6 +163,7 @@ pub(super) fn server(node: &Node<'_>) -> Server {
         server.log.format = log.property_among("format", FORMATS).unwrap_or(server.log.format);
     }
     server.state_dir = child_argument(node, "state-dir", "path").unwrap_or(server.state_dir);
+    server.plugins = child_argument(node, "plugins", "path").unwrap_or(server.plugins);
     server.tls = node.child("tls").and_then(|tls| {
         let (cert, key) = (tls.required_property("cert"), tls.required_property("key"));
         Some(Tls { cert: cert?, key: key? })

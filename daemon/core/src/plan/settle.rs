@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{PipelinePlan, Plan, Server, read};
-use crate::conf::{Lookup, Problem, Problems};
+use crate::conf::{File, Lookup, Problem, Problems};
 use crate::stage::Kinds;
 
 /// Texts that made a plan without errors, and that plan.
@@ -98,11 +98,19 @@ fn unchanged(
     held_back.iter().filter(same).cloned().collect()
 }
 
-/// Adds the pipelines that `kept` files have in force, and the server where one of them may hold it. Gives the file
-/// of a new pipeline that is in the way of one.
+/// Adds the pipelines, handlers and grants that `kept` files have in force, and the server where one of them may hold
+/// it. Gives the file of what is new and in the way of one.
 fn keep_pipelines(plan: &mut Plan, last: &Plan, kept: &BTreeSet<Arc<str>>) -> Option<Arc<str>> {
     if plan.server == Server::default() {
         plan.server = last.server.clone();
+    }
+    let is_kept = |file: &File| kept.contains(&file.name);
+    plan.handlers.extend(last.handlers.iter().filter(|handler| is_kept(&handler.run.place.file)).cloned());
+    for (name, plugin) in last.plugins.iter().filter(|(_, plugin)| is_kept(&plugin.place.file)) {
+        if let Some(other) = plan.plugins.get(name) {
+            return Some(other.place.file.name.clone());
+        }
+        plan.plugins.insert(name.clone(), plugin.clone());
     }
     for pipeline in last.pipelines.values().filter(|pipeline| kept.contains(&pipeline.file)) {
         let own: Vec<_> = places(pipeline).collect();

@@ -2,15 +2,18 @@
 
 use kdl::KdlNode;
 
-use super::{PipelinePlan, Plan, Server, StagePlan};
+use super::{PipelinePlan, Plan, PluginPlan, Server, StagePlan};
 use crate::conf::{Reveal, Shown, show_secret, show_url};
 use crate::stage::Spec;
 
 /// The effective plan: defaults filled in, templates expanded. With secrets hidden it still parses, but
-/// is another plan.
+/// is another plan; a secret of a plugin that is shown whole reads as a text.
 pub fn show(plan: &Plan, reveal: Reveal) -> Vec<KdlNode> {
     let pipelines = plan.pipelines.values().map(|pipeline| show_pipeline(pipeline, reveal));
-    std::iter::once(show_server(&plan.server, reveal)).chain(pipelines).collect()
+    let plugins = plan.plugins.values().map(PluginPlan::show);
+    let handlers = plan.handlers.iter().map(|handler| handler.show(reveal));
+    let server = std::iter::once(show_server(&plan.server, reveal));
+    server.chain(plugins).chain(handlers).chain(pipelines).collect()
 }
 
 fn show_pipeline(pipeline: &PipelinePlan, reveal: Reveal) -> KdlNode {
@@ -24,7 +27,9 @@ fn show_pipeline(pipeline: &PipelinePlan, reveal: Reveal) -> KdlNode {
     if pipeline.sources.len() > 1 {
         shown = shown.child(pipeline.failover.show());
     }
-    shown.child(show_stage(&pipeline.buffer, reveal)).children(sinks).node()
+    let handlers = pipeline.handlers.iter().map(|handler| handler.show(reveal));
+    shown = shown.child(show_stage(&pipeline.buffer, reveal)).children(sinks);
+    shown.child(pipeline.health.show(reveal)).children(handlers).node()
 }
 
 fn show_stage<S: Spec + ?Sized>(stage: &StagePlan<S>, reveal: Reveal) -> KdlNode {
@@ -41,6 +46,7 @@ fn show_server(server: &Server, reveal: Reveal) -> KdlNode {
         .child(server.listen.iter().fold(Shown::new("listen"), |listen, address| listen.argument(*address)))
         .child(admin)
         .child(Shown::new("state-dir").argument(&*server.state_dir))
+        .child(Shown::new("plugins").argument(&*server.plugins))
         .child(
             Shown::new("log")
                 .property("level", server.log.level)

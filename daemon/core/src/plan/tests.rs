@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::fake::{KINDS, Vault, good, plan, texts};
 use super::*;
-use crate::conf::{Problems, Reveal, decode, print};
+use crate::conf::{Problems, Reveal, SettingValue, decode, print};
 
 const RELAY: &str = "pipeline \"news\" {\n  source \"hls\" \"https://x.example/a/b.m3u8\" {\n    timeout \"5s\"\n    retry 3\n  }\n  \
                      sink \"hls\" path=\"/live/news\"\n}\n";
@@ -227,4 +227,74 @@ fn the_server_parts_that_differ_are_named() {
     let new = good(&[("a.kdl", "server { drain \"6s\"; log level=\"warn\"; }")]);
     assert_eq!(diff(&old, &new).server, [ServerPart::Log, ServerPart::Drain]);
     assert!(decode("a", |_| ()).1.is_empty());
+}
+
+const PLUGINS: &str = "plugin \"webhook\" { http \"https://hooks.example\"; kv \"1MiB\"; actions \"restart-source\"; }\n\
+                       on \"config.*\" run=\"webhook\" { url \"https://hooks.example/T0K\"; retries 3; }\n";
+const WATCHED: &str = "pipeline \"news\" {\n source \"file\" \"a.ts\"\n sink \"hls\" path=\"/live/news\"\n \
+                       health \"strict\" warn-below=80 every=\"5s\" weight=0.5\n \
+                       on \"stream.*\" \"source.switched\" run=\"webhook\" { url \"https://a.example\"; token (env)\"TOKEN\"; }\n}\n";
+
+#[test]
+fn plugins_are_read_with_what_is_written_for_them() {
+    let plan = good(&[("a.kdl", PLUGINS), ("b.kdl", WATCHED)]);
+    let news = &plan.pipelines["news"];
+    assert_eq!(
+        (news.health.warn_below, news.health.fail_below, news.health.every),
+        (80, 30, Duration::from_secs(5))
+    );
+    assert!(news.handlers[0].wants("stream.stalled") && !news.handlers[0].wants("config.reloaded"));
+    let setting = |key| news.handlers[0].run.settings.get(key).map(|setting| setting.value.clone());
+    assert_eq!(setting("token"), Some(SettingValue::Secret("hunter2".to_owned().into())));
+    assert_eq!(setting("url"), Some(SettingValue::Text("https://a.example".into())));
+    let used: Vec<_> = plan.uses().map(|(of, run)| (of.map(|of| &**of), &*run.plugin)).collect();
+    assert_eq!(used, [(None, "webhook"), (Some("news"), "webhook"), (Some("news"), "strict")]);
+    assert!(plan.grants(&news.handlers[0].run).kv.0 > 0 && plan.grants(&news.health.run).kv.0 == 0);
+    let hidden = print(&show(&plan, Reveal::Hidden));
+    assert!(!hidden.contains("hunter2") && !hidden.contains("T0K"), "{hidden}");
+    let spelled_out = WATCHED.replace("(env)\"TOKEN\"", "\"open\"");
+    let plan = good(&[("a.kdl", PLUGINS), ("b.kdl", &spelled_out)]);
+    assert_eq!(good(&[("a.kdl", &print(&show(&plan, Reveal::Whole)))]), plan);
+}
+
+#[test]
+fn a_change_of_what_watches_a_pipeline_is_made_in_place() {
+    let before = good(&[("a.kdl", PLUGINS), ("b.kdl", WATCHED)]);
+    let changed = |a: (&str, &str), b: (&str, &str)| {
+        let after = good(&[("a.kdl", &PLUGINS.replace(a.0, a.1)), ("b.kdl", &WATCHED.replace(b.0, b.1))]);
+        let diff = diff(&before, &after);
+        let server: Vec<_> = diff.server.iter().map(|part| part.word()).collect();
+        format!("{} {}", diff.pipelines[0], server.join(" "))
+    };
+    let same = ("", "");
+    assert_eq!(changed(same, ("warn-below=80", "warn-below=81")), "retune news (health) ");
+    assert_eq!(changed(same, ("weight=0.5", "weight=0.6")), "retune news (health) ");
+    assert_eq!(changed(same, ("https://a.", "https://b.")), "retune news (event handlers) ");
+    assert_eq!(changed(("retries 3", "retries 4"), same), "keep news on");
+    assert_eq!(changed(("1MiB", "2MiB"), same), "keep news plugin");
+    assert_eq!(changed(("plugin", "\n\nplugin"), ("pipeline", "\n\npipeline")), "keep news ");
+}
+
+#[test]
+fn a_template_gives_its_handlers_with_the_variables_of_the_pipeline() {
+    let template = "template \"relay\" {\n source \"hls\" \"{url}\"\n sink \"hls\" path=\"/live/{name}\"\n health \"strict\"\n \
+                    on \"stream.*\" run=\"webhook\" { url \"https://a.example/{name}\"; }\n}";
+    let pipelines = "pipeline \"a\" template=\"relay\" url=\"http://x.example/\"\n\
+                     pipeline \"b\" template=\"relay\" url=\"http://y.example/\" { on \"*\" run=\"other\"; }";
+    let plan = good(&[("a.kdl", pipelines), ("b.kdl", template)]);
+    let [a, b] = ["a", "b"].map(|name| &plan.pipelines[name]);
+    let url = a.handlers[0].run.settings.get("url").map(|setting| setting.value.clone());
+    assert_eq!(url, Some(SettingValue::Text("https://a.example/a".into())));
+    assert_eq!((b.handlers.len(), &*b.handlers[0].run.plugin, &*b.health.run.plugin), (1, "other", "strict"));
+}
+
+#[test]
+fn handlers_and_grants_of_a_file_whose_secret_is_gone_stay_in_force() {
+    let own = "plugin \"hook\" { kv \"1MiB\"; }\non \"*\" run=\"hook\" { token (env)\"GONE\"; }\n";
+    let last =
+        Good { files: texts(&[("a.kdl", own)]), plan: good(&[("a.kdl", &own.replace("GONE", "TOKEN"))]) };
+    let settled = settled(&[("a.kdl", own), ("b.kdl", RELAY)], &last);
+    assert!(settled.problems.are_fatal());
+    let plan = &settled.good.plan;
+    assert_eq!((plan.handlers.len(), plan.plugins.len(), plan.pipelines.len()), (1, 1, 1));
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use nix::sys::statvfs::statvfs;
+use sluice_core::event;
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::metrics::RecordMetrics;
 use sluice_core::pipeline::{PushContext, PushState};
@@ -151,7 +152,7 @@ impl Writer {
             match one {
                 Happened::Started(name) => {
                     let detail = serde_json::json!({ "sink": self.context.stage, "dir": dir, "file": name.to_string() });
-                    pipeline.tell("recording.started", detail);
+                    pipeline.tell(event::RECORDING_STARTED, None, detail);
                 }
                 Happened::Finished(entry) => {
                     let (file, bytes) = (entry.name.to_string(), entry.bytes);
@@ -161,7 +162,7 @@ impl Writer {
                     let detail = serde_json::json!({
                         "sink": stage, "dir": dir, "file": file, "bytes": bytes, "seconds": seconds,
                     });
-                    pipeline.tell("recording.finished", detail);
+                    pipeline.tell(event::RECORDING_FINISHED, None, detail);
                 }
             }
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::super::feed::{Fit, Purpose};
 use super::super::tests::{Kept, setup};
+use super::super::writer::Outlet;
 use super::super::*;
 use super::*;
 use crate::media::ts::testing::{AUDIO, Reading, Shape, VIDEO, is_continuous};
@@ -254,4 +255,19 @@ async fn the_first_source_comes_back_into_its_own_windows() {
     for name in ["video-1", "audio-1"] {
         assert_eq!(held[name], [(2000, 0, false), (2000, 1, false), (2000, 1, false)], "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_is_multiplexed_is_made_apart_from_those_who_wait_for_other_things() {
+    let shared = serving_demuxed();
+    let (_feed, mut writers) = run(&shared, 2, &muxed());
+    let writer = Arc::new(writers.remove(0));
+    let Outlet::Mapped(mapped, _) = &writer.outlet else { panic!("it is mapped") };
+    let held = mapped.lock();
+    let appending = writer.append_whole(whole(0, segment(1)));
+    tokio::pin!(appending);
+    assert!(futures_util::poll!(&mut appending).is_pending(), "another thread waits for the mapper");
+    drop(held);
+    appending.await.unwrap();
+    assert!(shared.fed().iter().take(3).all(|fed| fed.how == FedHow::Split), "{:?}", shared.fed());
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sluice_core::event;
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::pipeline::PushState;
 use tokio::sync::oneshot;
@@ -44,6 +45,8 @@ impl Run {
             return;
         }
         tracing::info!(pipeline = %self.context.pipeline.name, dir = self.spec.dir, "recording goes on");
+        let detail = serde_json::json!({ "sink": self.context.stage, "dir": self.spec.dir });
+        self.context.pipeline.tell(event::RECORDING_RESUMED, None, detail);
         self.metrics.paused.set(0);
         self.context.report(|status| (status.state, status.reason) = (PushState::Running, String::new()));
     }
@@ -65,7 +68,7 @@ impl Run {
             let (pipeline, dir) = (&self.context.pipeline, &self.spec.dir);
             tracing::error!(pipeline = %pipeline.name, dir, reason, "recording paused");
             let detail = serde_json::json!({ "sink": self.context.stage, "dir": dir, "reason": reason });
-            pipeline.tell("recording.paused", detail);
+            pipeline.tell(event::RECORDING_PAUSED, Some(&reason), detail);
             self.metrics.paused.set(1);
         }
         self.context.report(|status| (status.state, status.reason) = (PushState::Paused, reason));

@@ -26,7 +26,7 @@ impl Director {
             "from": from, "to": to, "reason": reason, "words": why.words,
             "gap_seconds": gap.as_secs_f64(), "switches_left": switches_left,
         });
-        self.shared.tell(event::SOURCE_SWITCHED, detail);
+        self.shared.tell(event::SOURCE_SWITCHED, Some(&why.words), detail);
         let words = &why.words;
         let (pipeline, source) = (&self.shared.name, from.as_deref());
         if why.reason.is_trouble() {
@@ -35,7 +35,7 @@ impl Director {
             tracing::info!(%pipeline, from = source, to = &*to, reason, words, ?gap, switches_left, "switched sources");
         }
         if switches_left == 0 {
-            self.shared.tell(event::SOURCE_BUDGET_SPENT, json!({ "source": to }));
+            self.shared.tell(event::SOURCE_BUDGET_SPENT, Some(&why.words), json!({ "source": to }));
             tracing::error!(pipeline = %self.shared.name, source = %to, "the budget of switches is spent; it stays on this source");
         }
         self.last_switch = Some(LastSwitch {
@@ -57,7 +57,8 @@ impl Director {
         let kind =
             if down.least == Least::AfterRefusal { event::SOURCE_REFUSED } else { event::SOURCE_FAILED };
         if down.verdict.reason != Reason::Ended {
-            self.shared.tell(kind, json!({ "source": stage, "reason": reason, "words": words }));
+            let detail = json!({ "source": stage, "reason": reason, "words": words });
+            self.shared.tell(kind, Some(words), detail);
         }
         match &down.verdict.reason {
             Reason::Ended => tracing::info!(%pipeline, %stage, "source ended"),

@@ -1,0 +1,10 @@
+//! Plugins as the domain sees them: who uses one, what it may answer, and the ports behind which it runs. How it runs,
+//! and in what, is the adapter's.
+
+mod action;
+mod port;
+mod usage;
+
+pub use action::{ACTIONS, Action, ActionKind};
+pub use port::{Handler, NoPlugins, PluginFault, Plugins, Reaction};
+pub use usage::{Use, is_plugin_name};
