@@ -5,6 +5,7 @@ mod audience;
 mod events;
 mod gate;
 mod problem;
+mod rendition;
 mod router;
 mod server;
 pub(crate) mod view;

@@ -224,20 +224,24 @@ fn table(pipelines: &[PipelineView]) -> String {
             Cell::new(&pipeline.reason),
         ]);
         for (name, state, reason) in beneath(pipeline) {
-            table.add_row([&format!("  {name}"), state, "", "", "", "", reason]);
+            table.add_row([&format!("  {name}"), state, "", "", "", "", &reason]);
         }
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// What stands beneath a pipeline: the sources of its chain that are not active, and recorders that are not well. Name,
-/// state and reason.
-fn beneath(pipeline: &PipelineView) -> impl Iterator<Item = (&str, &str, &str)> {
+/// What stands beneath a pipeline: the sources of its chain that are not active, renditions that no single one of the
+/// source feeds as it is, and recorders that are not well. Name, state and reason.
+fn beneath(pipeline: &PipelineView) -> impl Iterator<Item = (&str, &str, String)> {
     let others = pipeline.sources.iter().filter(|source| source.state != "active");
-    let others = others.map(|source| (&*source.name, &*source.state, &*source.reason));
+    let others = others.map(|source| (&*source.name, &*source.state, source.reason.clone()));
     let others = others.filter(|_| pipeline.sources.len() > 1);
     let unwell = pipeline.pushing.iter().filter(|sink| !matches!(&*sink.state, "running" | "waiting"));
-    others.chain(unwell.map(|sink| (&*sink.name, &*sink.state, &*sink.reason)))
+    let made = pipeline.renditions.iter().filter_map(|rendition| {
+        let fed = rendition.fed_by.as_ref().filter(|fed| fed.how != "whole")?;
+        Some((&*rendition.name, &*fed.how, fed.from.join(" and ")))
+    });
+    others.chain(made).chain(unwell.map(|sink| (&*sink.name, &*sink.state, sink.reason.clone())))
 }
 
 fn describe(view: &ReloadView) -> String {
@@ -286,7 +290,7 @@ mod tests {
 
     use super::*;
     use crate::api::testing::Running;
-    use crate::api::view::{PushView, SourceView};
+    use crate::api::view::{FedView, PushView, SourceView};
 
     #[tokio::test]
     async fn status_shows_each_pipeline_in_a_line() {
@@ -324,6 +328,8 @@ mod tests {
             lost_seconds: 0.0,
         };
         known[0].pushing = vec![recorder("paused"), recorder("running")];
+        let from = vec!["main".to_owned(), "english".to_owned()];
+        known[0].renditions[0].fed_by = Some(FedView { how: "joined".to_owned(), from });
         let text = table(&known);
         let beneath: Vec<Vec<_>> =
             text.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
@@ -331,6 +337,7 @@ mod tests {
             beneath,
             [
                 vec!["source", "2", "mpegts", "resting", "read_timeout"],
+                vec!["video", "joined", "main", "and", "english"],
                 vec!["sink", "2", "record", "paused", "no", "room", "is", "left"]
             ]
         );

@@ -33,6 +33,7 @@ pub use feed::Feed;
 pub use fleet::Fleet;
 pub use following::{Follower, Found, Mark, Piece};
 pub use intake::{Cutting, Intake};
+pub use mapping::{Fed, FedHow};
 pub use opening::Opening;
 pub use pushing::{Marks, PushContext, PushState, PushStatus, Pushed, Pusher};
 pub use rendition_set::{Rendition, RenditionSet};

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::failover::ChainStatus;
+use super::mapping::Fed;
 use super::program::{Broadcast, Broadcasting};
 use super::rendition_set::ceil_secs;
 use super::{Around, Bounds, Opening, Rendition, RenditionSet, State, Status, Viewers, Window};
@@ -66,6 +67,7 @@ pub struct Shared {
     media: watch::Sender<Instant>,
     gap: ArcSwap<Duration>,
     chain: ArcSwap<ChainStatus>,
+    fed: ArcSwapOption<Arc<[Fed]>>,
     opinions: watch::Sender<Opinion>,
     has_alternatives: AtomicBool,
     viewers: ArcSwap<BTreeMap<Arc<str>, Arc<Viewers>>>,
@@ -98,6 +100,7 @@ impl Shared {
             media: watch::Sender::new(Instant::now()),
             gap: ArcSwap::default(),
             chain: ArcSwap::default(),
+            fed: ArcSwapOption::empty(),
             opinions: watch::Sender::default(),
             has_alternatives: AtomicBool::new(false),
             viewers: ArcSwap::default(),
@@ -216,6 +219,15 @@ impl Shared {
     /// How the chain of sources stands.
     pub fn chain(&self) -> Arc<ChainStatus> {
         self.chain.load_full()
+    }
+
+    /// What feeds each rendition, in their order, from the first segment on.
+    pub fn fed(&self) -> Arc<[Fed]> {
+        self.fed.load().as_deref().cloned().unwrap_or_default()
+    }
+
+    pub(super) fn show_fed(&self, fed: Option<Arc<Arc<[Fed]>>>) {
+        self.fed.store(fed);
     }
 
     /// The number of the run that feeds the pipeline: an opinion is about one run. 0 before the first.

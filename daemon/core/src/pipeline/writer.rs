@@ -61,6 +61,20 @@ impl Writer {
         self.put(Operation::Append(media), era)
     }
 
+    /// As [`Writer::append`]: on a thread that may block where the segment is split or multiplexed first, which takes
+    /// milliseconds for each megabyte.
+    ///
+    /// # Errors
+    /// As [`Writer::append`].
+    pub async fn append_whole(self: &Arc<Self>, media: Media) -> Result<(), Fault> {
+        if !matches!(&self.outlet, Outlet::Mapped(mapped, from) if mapped.remakes(*from)) {
+            return self.append(media);
+        }
+        let writer = self.clone();
+        let appended = tokio::task::spawn_blocking(move || writer.append(media)).await;
+        appended.map_err(|error| Fault::new(FaultKind::Internal("multiplexing".into())).because(error))?
+    }
+
     /// Opens a segment that grows by [`Writer::grow`]; the one before is closed. `media` brings no parts.
     ///
     /// # Errors

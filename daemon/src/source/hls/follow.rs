@@ -40,7 +40,7 @@ pub(super) struct Follower {
     pub(super) variables: Variables,
     pub(super) origin: Origin,
     pub(super) feed: Feed,
-    pub(super) writer: Writer,
+    pub(super) writer: Arc<Writer>,
     pub(super) ladder: Arc<Ladder>,
     /// None before the first playlist, where it could not be loaded with the others.
     pub(super) cursor: Option<Cursor>,
@@ -151,7 +151,7 @@ impl Follower {
                 }
                 _ = ticks.tick() => {
                     self.feed.beat(); // waiting for an origin or a limit is no sign of being stuck
-                    self.fill(&mut progress)?;
+                    self.fill(&mut progress).await?;
                 }
             }
         }
@@ -266,7 +266,7 @@ impl Follower {
             let duration = step.entry.map_or(progress.target, |entry| entry.duration);
             self.ladder.moved(self.at, duration);
             progress.played += duration;
-            return self.append_gap(step.era, duration);
+            return self.append_gap(step.era, duration).await;
         };
         progress.played += media.duration;
         if self.container.as_ref().is_some_and(|before| !before.fits(&media.container))
@@ -278,23 +278,23 @@ impl Follower {
         let media = Media { era: media.era + self.era_shift, ..media };
         self.container = Some(media.container.clone());
         self.ladder.moved(self.at, media.duration);
-        self.writer.append(media)
+        self.writer.append_whole(media).await
     }
 
     /// Gives out the gaps that are owed to the other renditions.
-    fn fill(&mut self, progress: &mut Progress) -> Result<(), Fault> {
+    async fn fill(&mut self, progress: &mut Progress) -> Result<(), Fault> {
         while !progress.ended && self.ladder.owes(self.at, progress.target) {
             let Some((start, number, era)) = progress.last else { return Ok(()) };
             progress.last = Some((start, number + 1, era));
             self.cursor.iter_mut().for_each(|cursor| cursor.skip(number + 1));
             self.ladder.filled(self.at, progress.target);
-            self.append_gap(era, progress.target)?;
+            self.append_gap(era, progress.target).await?;
         }
         Ok(())
     }
 
     /// A gap before the first segment has no place: nobody waits for it.
-    fn append_gap(&self, era: u64, duration: Duration) -> Result<(), Fault> {
+    async fn append_gap(&self, era: u64, duration: Duration) -> Result<(), Fault> {
         let Some(container) = self.container.clone() else { return Ok(()) };
         let gap = Media {
             duration,
@@ -305,6 +305,6 @@ impl Follower {
             origin: None,
             parts: Vec::new(),
         };
-        self.writer.append(gap)
+        self.writer.append_whole(gap).await
     }
 }
