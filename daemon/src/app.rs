@@ -24,10 +24,12 @@ use crate::child::Processes;
 use crate::client::{Client, ClientLimits, Policy, system_tls};
 use crate::edge::{Edge, EdgeMetrics, Routes, Workers};
 use crate::ledger::NumberFiles;
-use crate::reload::{Board, Parts, Reloader, Watch, chain};
+use crate::reload::{Board, Parts, Reloader, chain};
 use crate::service::{self, StatusLine};
 use crate::state_dir::StateDir;
+use crate::store::Store;
 use crate::telemetry::{self, ConfigMetrics, LogHandle};
+use crate::watch::Watch;
 
 /// Reloads that wait for their turn; one more is refused.
 const WAITING_RELOADS: usize = 16;
@@ -60,6 +62,8 @@ pub(crate) fn run(dir: &Path, settled: Settled) -> ExitCode {
 async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyError> {
     let plan = settled.good.plan.clone();
     let state_dir = StateDir::open(&plan.server.state_dir)?;
+    let store = Store::open(state_dir.path())?;
+    tracing::debug!(last_event = store.last_event(), "the store is open");
     let workers = Workers::start()?;
     let runtimes = [workers.metrics(), tokio::runtime::Handle::current().metrics()];
     let registry = telemetry::registry(runtimes.into())?;

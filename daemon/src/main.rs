@@ -14,7 +14,10 @@ mod service;
 mod sink;
 mod source;
 mod state_dir;
+#[allow(dead_code, unused_imports, reason = "plugins and the event log take it up")]
+mod store;
 mod telemetry;
+mod watch;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -8,7 +8,7 @@ use super::players::repository;
 /// The modules of the domain by rank: a module names those of its own rank and below.
 const CORE: &[&[&str]] = &[
     &["media", "conf", "fault", "metrics"],
-    &["stage", "middleware", "buffer", "event", "port", "monitor", "health"],
+    &["stage", "middleware", "buffer", "event", "port", "monitor", "health", "plugin"],
     &["plan", "pipeline"],
 ];
 
@@ -18,7 +18,20 @@ const ABOVE: &[&str] = &["stage/spec.rs", "stage/mod.rs", "middleware/retry.rs"]
 
 /// The modules of the daemon by rank: adapters, the table of them, what drives them, what puts all together.
 const DAEMON: &[&[&str]] = &[
-    &["buffer", "child", "client", "edge", "files", "ledger", "sink", "source", "state_dir", "telemetry"],
+    &[
+        "buffer",
+        "child",
+        "client",
+        "edge",
+        "files",
+        "ledger",
+        "sink",
+        "source",
+        "state_dir",
+        "store",
+        "telemetry",
+        "watch",
+    ],
     &["kinds"],
     &["api", "reload", "service"],
     &["app", "cli", "main"],

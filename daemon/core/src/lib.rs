@@ -6,6 +6,7 @@ pub mod buffer;
 pub mod conf;
 pub mod event;
 pub mod fault;
+pub mod health;
 pub mod media;
 pub mod metrics;
 pub mod middleware;

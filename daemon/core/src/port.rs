@@ -7,7 +7,6 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
-use tokio::sync::watch;
 
 use crate::fault::Fault;
 
@@ -51,12 +50,6 @@ pub struct Opinion {
     pub score: Option<u32>,
     /// What a monitor found that makes the stream useless, in words: black, frozen, silent.
     pub verdict: Option<Arc<str>>,
-}
-
-/// Forms opinions on streams.
-pub trait Judge: Send + Sync {
-    /// A pipeline has started: opinions on it go into `opinions`, until whoever listens is gone.
-    fn follow(&self, pipeline: &str, opinions: watch::Sender<Opinion>);
 }
 
 /// A program to run beside the daemon, never through a shell. It has no `Debug`: arguments and environment may hold

@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod kinds;
+mod plugin;
 mod remote;
 mod render;
 
@@ -97,6 +98,9 @@ enum Command {
         /// The place of the source in the chain, from 1; without it, the next one.
         source: Option<usize>,
     },
+    /// Build plugins.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Print the completions for a shell.
     Completions {
         /// The shell.
@@ -133,6 +137,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Switch { admin, pipeline, source } => {
             remote::switch(&admin.admin, token.as_deref(), &pipeline, source)
         }
+        Command::Plugin(command) => plugin::plugin(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "sluice", &mut script);

@@ -169,7 +169,7 @@ impl Inner {
             _ if exchange.class == Class::Stream => frames = Some(body::frames(response, exchange)?),
             _ => body = body::read(response, exchange, &self.limits).await?,
         }
-        let (url, freshness) = (hop.bare_url(), Freshness::Origin);
-        Ok(Answer { status, headers, body, frames, url, first_byte, total: began.elapsed(), freshness })
+        let (url, total, freshness) = (hop.bare_url(), began.elapsed(), Freshness::Origin);
+        Ok(Answer { status, headers, body, frames, url, first_byte, total, retries: 0, freshness })
     }
 }

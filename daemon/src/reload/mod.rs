@@ -1,7 +1,6 @@
 //! Bringing the daemon in line with its files: read, settle, prepare, apply, swap, drain.
 
 mod board;
-mod watch;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,7 +17,6 @@ use sluice_core::plan::{self, Change, Good, Plan, Server, ServerPart, Settled};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use board::Board;
-pub(crate) use watch::Watch;
 
 use crate::api::view::{ChangeView, ConfigView, FileView, Outcome, ProblemView, ReloadView};
 use crate::edge::{Cors, Edge, EdgeMetrics, Identity, Limits, Listener, Routes, Settings};

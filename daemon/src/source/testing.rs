@@ -146,6 +146,7 @@ fn head(exchange: &Exchange, kind: &'static str, bytes: Bytes, then: Option<Opti
         url: exchange.url.clone(),
         first_byte: Duration::ZERO,
         total: Duration::ZERO,
+        retries: 0,
         freshness: Freshness::Origin,
     }
 }

@@ -4,14 +4,19 @@
 
 mod ages;
 mod families;
+mod health;
+mod stage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{Error, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Error, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry};
 
 use crate::fault::FaultKind;
+pub use health::HealthMetrics;
+pub use stage::StageMetrics;
+
 use families::{RecordFamilies, Registering, SinkFamilies, SourceFamilies, StageFamilies, WindowFamilies};
 
 /// Every family that belongs to a pipeline. All carry the label `pipeline`.
@@ -23,6 +28,7 @@ pub struct Metrics {
     sink: SinkFamilies,
     record: RecordFamilies,
     stage: StageFamilies,
+    health: health::HealthFamilies,
 }
 
 /// Results of a cache, as the label `result`.
@@ -42,6 +48,7 @@ impl Metrics {
             sink: SinkFamilies::new(&to)?,
             record: RecordFamilies::new(&to)?,
             stage: StageFamilies::new(&to)?,
+            health: health::HealthFamilies::new(&to)?,
             registry,
         })
     }
@@ -101,6 +108,7 @@ impl Metrics {
         floats
             .iter()
             .for_each(|family| remove_series(*family, pipeline, |labels| family.remove_label_values(labels)));
+        self.health.forget(pipeline);
         window.playlist_age.forget(|labels| labels[0] == pipeline);
         remove_series(&source.switch_gap, pipeline, |labels| source.switch_gap.remove_label_values(labels));
         remove_series(&record.lost_seconds, pipeline, |labels| {
@@ -231,6 +239,11 @@ impl PipelineMetrics {
     pub fn stage(self: &Arc<Self>, stage: &Arc<str>) -> StageMetrics {
         StageMetrics { pipeline: self.clone(), stage: stage.clone() }
     }
+
+    /// What is said of its health.
+    pub fn health(self: &Arc<Self>) -> HealthMetrics {
+        HealthMetrics::new(self.clone())
+    }
 }
 
 impl Drop for PipelineMetrics {
@@ -317,58 +330,6 @@ pub struct RecordMetrics {
     pub paused: IntGauge,
     /// Playing time that left the window before it was written.
     pub lost_seconds: prometheus::Counter,
-}
-
-/// What the layers of one stage count.
-#[derive(Clone)]
-pub struct StageMetrics {
-    pipeline: Arc<PipelineMetrics>,
-    stage: Arc<str>,
-}
-
-impl StageMetrics {
-    fn counter(&self, family: &IntCounterVec) -> IntCounter {
-        family.with_label_values(&[&*self.pipeline.name, &*self.stage])
-    }
-
-    /// Requests sent again.
-    pub fn retries(&self) -> IntCounter {
-        self.counter(&self.pipeline.families.stage.retries)
-    }
-
-    /// Requests refused or made to wait by a rate limit.
-    pub fn rate_limited(&self) -> IntCounter {
-        self.counter(&self.pipeline.families.stage.rate_limited)
-    }
-
-    /// Requests refused or made to wait by a concurrency limit.
-    pub fn concurrency_limited(&self) -> IntCounter {
-        self.counter(&self.pipeline.families.stage.concurrency_limited)
-    }
-
-    /// Exchanges that ran out of their total time.
-    pub fn timeouts(&self) -> IntCounter {
-        self.counter(&self.pipeline.families.stage.timeouts)
-    }
-
-    /// Requests to a cache with this result, one of [`CACHE_RESULTS`].
-    pub fn cache(&self, result: &str) -> IntCounter {
-        self.pipeline.families.stage.cache_requests.with_label_values(&[
-            &*self.pipeline.name,
-            &*self.stage,
-            result,
-        ])
-    }
-
-    /// 0 closed, 1 half open, 2 open.
-    pub fn breaker_state(&self) -> IntGauge {
-        self.pipeline.families.stage.breaker_state.with_label_values(&[&*self.pipeline.name, &*self.stage])
-    }
-
-    /// Times that the breaker opened.
-    pub fn breaker_opened(&self) -> IntCounter {
-        self.counter(&self.pipeline.families.stage.breaker_opened)
-    }
 }
 
 #[cfg(test)]

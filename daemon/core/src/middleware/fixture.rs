@@ -159,6 +159,7 @@ pub(crate) fn answer(body: &'static str) -> Answer {
         url: Url::parse("http://origin.example/").unwrap(),
         first_byte: Duration::ZERO,
         total: Duration::ZERO,
+        retries: 0,
         freshness: Freshness::Origin,
     }
 }

@@ -18,7 +18,7 @@ use crate::conf::{Backoff, Node, Reveal, Shown};
 use crate::fault::{Blame, Fault, FaultKind};
 use crate::pipeline::{Shared, Status};
 use crate::stage::{
-    Ask, Configured, Doc, Entry, LayerContext, LayerKind, LayerSpec, Outlet, Place, Serving, Upstream,
+    Ask, Configured, Doc, Entry, LayerContext, LayerKind, LayerSpec, Outlet, Place, Reply, Serving, Upstream,
 };
 
 /// An origin that wants to be left alone for longer is asked again after this.
@@ -214,7 +214,7 @@ impl<R: Ask, S: Inner<R>> Service<R> for Repeating<S> {
         let again = self.inner.clone();
         Box::pin(async move {
             let mut result = ready.call(request).await;
-            let (mut attempt, mut until) = (0, None);
+            let (mut attempt, mut sent, mut until) = (0, 0, None);
             while attempt < spec.times {
                 let Err(fault) = &result else { break };
                 let Some(request) = next.take_if(|_| course.may_retry(fault)) else { break };
@@ -223,10 +223,11 @@ impl<R: Ask, S: Inner<R>> Service<R> for Repeating<S> {
                     (attempt, until) = (attempt + 1, None);
                 }
                 count.inc();
+                sent += 1;
                 next = request.again();
                 result = again.clone().oneshot(request).await;
             }
-            result
+            result.map(|reply| reply.retried(sent))
         })
     }
 }

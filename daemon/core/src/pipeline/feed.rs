@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::failover::{Listed, Observed};
 use super::mapping::{Fed, straight};
+use super::observing::Lineage;
 use super::opening::Way;
 use super::writer::{Outlet, Writer};
 use super::{Opening, RenditionSet, Shared, State};
@@ -47,6 +48,7 @@ pub struct Feed {
 pub(super) struct Run {
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: SourceMetrics,
+    lineage: Lineage,
     generation: u64,
     pub(super) purpose: Purpose,
     /// The discontinuity sequence at era 0, once the run is live.
@@ -62,12 +64,14 @@ pub(super) struct Run {
 impl Feed {
     /// The feed of a new run. Runs that are older stay in charge until this one brings a segment.
     pub fn new(shared: Arc<Shared>, metrics: SourceMetrics, generation: u64) -> Self {
-        Self::of_run(shared, metrics, generation, Purpose::Serve(Fit::Replace))
+        let lineage = Lineage { id: generation, stage: "source 1".into() };
+        Self::of_run(shared, metrics, lineage, generation, Purpose::Serve(Fit::Replace))
     }
 
     pub(super) fn of_run(
         shared: Arc<Shared>,
         metrics: SourceMetrics,
+        lineage: Lineage,
         generation: u64,
         purpose: Purpose,
     ) -> Self {
@@ -75,9 +79,8 @@ impl Feed {
         let (base, resumed) = (OnceLock::new(), AtomicBool::new(false));
         let trial = Arc::new(AtomicBool::new(matches!(purpose, Purpose::Try(_))));
         let fed = ArcSwapOption::empty();
-        Self {
-            run: Arc::new(Run { shared, metrics, generation, purpose, base, fed, resumed, observed, trial }),
-        }
+        let run = Run { shared, metrics, lineage, generation, purpose, base, fed, resumed, observed, trial };
+        Self { run: Arc::new(run) }
     }
 
     /// Declares the renditions, once the origin is known. Where they are those that the pipeline serves already, the
@@ -228,7 +231,7 @@ impl Run {
     fn feeds(&self, fed: Arc<[Fed]>) {
         self.fed.store(Some(Arc::new(fed)));
         if self.base.get().is_some() && self.in_charge().is_ok() {
-            self.shared.show_fed(self.fed.load_full());
+            self.shared.fed.store(self.fed.load_full());
         }
     }
 
@@ -245,13 +248,15 @@ impl Run {
             self.observe(|_| {}); // that it takes over is news
             self.shared.note_gap();
             self.shared.publish(set);
-            self.shared.show_fed(self.fed.load_full());
+            self.shared.fed.store(self.fed.load_full());
             let names = set.renditions.iter().map(|rendition| &rendition.spec.name);
             names.for_each(|name| self.shared.metrics.forget_playlist_age(name));
             let resumed = self.resumed.load(Ordering::Relaxed);
             if !resumed {
                 set.level();
             }
+            let next = set.renditions.first().map_or(0, |first| first.window.numbers().0);
+            self.shared.observing.begin(self.generation, &self.lineage, next, self.shared.stalls());
             // the same step in every window, however far each has come
             let last = set.renditions.iter().map(|rendition| rendition.window.numbers().1).max().unwrap_or(0);
             let fresh = set.renditions.iter().all(|rendition| rendition.window.snapshot().is_empty());

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Feed, Opening, RenditionSpec, Role, Writer};
 use crate::fault::Fault;
+use crate::health::Delivery;
 use crate::media::ts::{Event, Lengths, Probe, Profile, Segmenter};
 use crate::media::{Container, Media};
 
@@ -153,6 +154,12 @@ impl Intake {
 
     fn deliver(&mut self) -> Result<(), Fault> {
         let Some(writer) = &self.writer else { return Ok(()) };
+        let segmenter = &mut self.segmenter;
+        let mut delivery = || {
+            let loss = segmenter.take_loss();
+            let (continuity_errors, pts_gap) = (loss.continuity_errors, loss.gap);
+            Delivery { continuity_errors, pts_gap, ..Delivery::default() }
+        };
         let mut events = self.events.drain(..).peekable();
         while let Some(event) = events.next() {
             match event {
@@ -166,11 +173,11 @@ impl Intake {
                 Event::Part(part) => {
                     self.played += part.duration;
                     match events.next_if_eq(&Event::Close) {
-                        Some(_) => writer.grow_last(part)?,
+                        Some(_) => writer.grow_last(part, delivery())?,
                         None => writer.grow(part)?,
                     }
                 }
-                Event::Close => writer.close()?,
+                Event::Close => writer.close(delivery())?,
             }
         }
         Ok(())

@@ -8,9 +8,12 @@ mod following;
 mod hindrance;
 mod intake;
 mod mapping;
+mod observing;
 mod opening;
+mod opinion;
 pub mod program;
 mod pushing;
+mod remaking;
 mod rendition_set;
 #[cfg(test)]
 mod resuming_tests;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -67,8 +67,10 @@ pub struct Shared {
     media: watch::Sender<Instant>,
     gap: ArcSwap<Duration>,
     chain: ArcSwap<ChainStatus>,
-    fed: ArcSwapOption<Arc<[Fed]>>,
-    opinions: watch::Sender<Opinion>,
+    pub(super) fed: ArcSwapOption<Arc<[Fed]>>,
+    pub(super) opinions: watch::Sender<Opinion>,
+    pub(super) observing: super::observing::Observing,
+    stalls: AtomicU32,
     has_alternatives: AtomicBool,
     viewers: ArcSwap<BTreeMap<Arc<str>, Arc<Viewers>>>,
     broadcast: super::program::Place,
@@ -102,6 +104,8 @@ impl Shared {
             chain: ArcSwap::default(),
             fed: ArcSwapOption::empty(),
             opinions: watch::Sender::default(),
+            observing: super::observing::Observing::default(),
+            stalls: AtomicU32::new(0),
             has_alternatives: AtomicBool::new(false),
             viewers: ArcSwap::default(),
             broadcast: super::program::Place::default(),
@@ -140,6 +144,11 @@ impl Shared {
         self.last_fault.load_full()
     }
 
+    /// How often the stream stalled since the pipeline started.
+    pub(super) fn stalls(&self) -> u32 {
+        self.stalls.load(Ordering::Relaxed)
+    }
+
     /// Moves to a state. The same state and reason again change nothing.
     pub fn set_state(&self, state: State, reason: impl Into<String>) {
         let reason = reason.into();
@@ -159,6 +168,7 @@ impl Shared {
         let detail = serde_json::json!({ "from": before.word(), "to": state.word(), "reason": reason });
         self.tell(event::PIPELINE_STATE, Some(&reason), detail.clone());
         if before == State::Live && matches!(state, State::Stalled | State::Failed) {
+            self.stalls.fetch_add(1, Ordering::Relaxed);
             self.tell(event::STREAM_STALLED, Some(&reason), detail);
         } else if state == State::Live && matches!(before, State::Stalled | State::Failed) {
             self.tell(event::STREAM_RECOVERED, Some(&reason), detail);
@@ -221,27 +231,9 @@ impl Shared {
         self.chain.load_full()
     }
 
-    /// What feeds each rendition, in their order, from the first segment on.
-    pub fn fed(&self) -> Arc<[Fed]> {
-        self.fed.load().as_deref().cloned().unwrap_or_default()
-    }
-
-    pub(super) fn show_fed(&self, fed: Option<Arc<Arc<[Fed]>>>) {
-        self.fed.store(fed);
-    }
-
     /// The number of the run that feeds the pipeline: an opinion is about one run. 0 before the first.
     pub fn run(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
-    }
-
-    /// Where opinions on the stream go; see [`crate::port::Judge`].
-    pub fn judged(&self) -> watch::Sender<Opinion> {
-        self.opinions.clone()
-    }
-
-    pub(super) fn opinions(&self) -> watch::Receiver<Opinion> {
-        self.opinions.subscribe()
     }
 
     /// Whether another source can follow one that ends.

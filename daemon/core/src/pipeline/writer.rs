@@ -12,6 +12,7 @@ use super::mapping::{Mapped, Operation};
 use super::supervisor::stalled_after;
 use super::{RenditionSet, State, Window};
 use crate::fault::{Fault, FaultKind};
+use crate::health::Delivery;
 use crate::media::{Container, Media, Origin, Part};
 
 /// How many segments a run can bring while the next one looks for its place.
@@ -57,22 +58,16 @@ impl Writer {
     /// served, or when the container is of another family than that of the segment before, without a discontinuity
     /// between them (RFC 8216, 4.3.2.3).
     pub fn append(&self, media: Media) -> Result<(), Fault> {
-        let era = media.era;
-        self.put(Operation::Append(media), era)
+        self.append_delivered(media, Delivery::default())
     }
 
-    /// As [`Writer::append`]: on a thread that may block where the segment is split or multiplexed first, which takes
-    /// milliseconds for each megabyte.
+    /// As [`Writer::append`], for a source that knows how the segment came.
     ///
     /// # Errors
     /// As [`Writer::append`].
-    pub async fn append_whole(self: &Arc<Self>, media: Media) -> Result<(), Fault> {
-        if !matches!(&self.outlet, Outlet::Mapped(mapped, from) if mapped.remakes(*from)) {
-            return self.append(media);
-        }
-        let writer = self.clone();
-        let appended = tokio::task::spawn_blocking(move || writer.append(media)).await;
-        appended.map_err(|error| Fault::new(FaultKind::Internal("multiplexing".into())).because(error))?
+    pub fn append_delivered(&self, media: Media, delivery: Delivery) -> Result<(), Fault> {
+        let era = media.era;
+        self.put(Operation::Append(media), era, delivery)
     }
 
     /// Opens a segment that grows by [`Writer::grow`]; the one before is closed. `media` brings no parts.
@@ -82,7 +77,7 @@ impl Writer {
     pub fn open(&self, media: Media) -> Result<(), Fault> {
         let era = media.era;
         self.run.observe_quietly(|seen| seen.era = era);
-        self.put(Operation::Open(media), era)
+        self.put(Operation::Open(media), era, Delivery::default())
     }
 
     /// Adds a part to the open segment.
@@ -90,24 +85,24 @@ impl Writer {
     /// # Errors
     /// As [`Writer::append`].
     pub fn grow(&self, part: Part) -> Result<(), Fault> {
-        self.put(Operation::Grow(part), self.open_era())
+        self.put(Operation::Grow(part), self.open_era(), Delivery::default())
     }
 
     /// Adds the last part to the open segment and closes it, in one change: a player that sees the part knows that it is
-    /// the last.
+    /// the last. `delivery` is that of the whole segment.
     ///
     /// # Errors
     /// As [`Writer::append`].
-    pub fn grow_last(&self, part: Part) -> Result<(), Fault> {
-        self.put(Operation::GrowLast(part), self.open_era())
+    pub fn grow_last(&self, part: Part, delivery: Delivery) -> Result<(), Fault> {
+        self.put(Operation::GrowLast(part), self.open_era(), delivery)
     }
 
-    /// Closes the open segment.
+    /// Closes the open segment, which came so.
     ///
     /// # Errors
     /// As [`Writer::append`].
-    pub fn close(&self) -> Result<(), Fault> {
-        self.put(Operation::Close, self.open_era())
+    pub fn close(&self, delivery: Delivery) -> Result<(), Fault> {
+        self.put(Operation::Close, self.open_era(), delivery)
     }
 
     /// Whether what comes is used: a rendition that feeds nothing that is served need not be fetched.
@@ -154,8 +149,9 @@ impl Writer {
         self.set.part_target
     }
 
-    fn put(&self, operation: Operation, era: u64) -> Result<(), Fault> {
+    fn put(&self, operation: Operation, era: u64, delivery: Delivery) -> Result<(), Fault> {
         let (bytes, duration, closes) = (operation.len_bytes(), operation.duration(), operation.closes());
+        let ends = closes || matches!(operation, Operation::Append(_)); // a gap is a segment too
         let done = match &self.outlet {
             Outlet::Refused(why) => return Err(Fault::unsupported(why.clone())),
             Outlet::Window(_) | Outlet::Mapped(..) if !self.is_tried_by(&operation) => {
@@ -170,6 +166,9 @@ impl Writer {
             Outlet::Mapped(mapped, from) => self.map(mapped, *from, &operation)?,
         };
         let Done::Brought(brought) = done else { return Ok(()) };
+        if ends && self.leads {
+            self.run.shared.observe(&self.set, delivery);
+        }
         if closes {
             self.run.observe_quietly(|seen| seen.eased());
         }

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::Use;
 use crate::event::Event;
+use crate::health::{Sample, Verdict};
 
 /// Why a call of a plugin gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,8 +64,20 @@ pub trait Handler: Send + Sync {
     fn wake(&self) -> BoxFuture<'_, Result<Reaction, PluginFault>>;
 }
 
+/// A use of a plugin that scores the health of a pipeline. It is asked beside the byte path, and an answer may take its time.
+pub trait Scorer: Send + Sync {
+    /// The health of a stream, checked (see [`Verdict::checked`]). Bounded by the plugin's deadline.
+    ///
+    /// # Errors
+    /// When there is no opinion.
+    fn score(&self, sample: Arc<Sample>) -> BoxFuture<'_, Result<Verdict, PluginFault>>;
+}
+
 /// The plugins of the daemon. What it gives stays valid over reloads of a plugin's file: each call goes to the newest.
 pub trait Plugins: Send + Sync {
+    /// What scores the health of this pipeline for this use.
+    fn scorer(&self, of: &Use, pipeline: &str) -> Arc<dyn Scorer>;
+
     /// What handles events for this use; `pipeline` is none for a use outside of pipelines.
     fn handler(&self, of: &Use, pipeline: Option<&str>) -> Arc<dyn Handler>;
 }
@@ -73,8 +86,18 @@ pub trait Plugins: Send + Sync {
 pub struct NoPlugins;
 
 impl Plugins for NoPlugins {
+    fn scorer(&self, _: &Use, _: &str) -> Arc<dyn Scorer> {
+        Arc::new(Self)
+    }
+
     fn handler(&self, _: &Use, _: Option<&str>) -> Arc<dyn Handler> {
         Arc::new(Self)
+    }
+}
+
+impl Scorer for NoPlugins {
+    fn score(&self, _: Arc<Sample>) -> BoxFuture<'_, Result<Verdict, PluginFault>> {
+        std::future::ready(Err(none())).boxed()
     }
 }
 
@@ -84,7 +107,10 @@ impl Handler for NoPlugins {
     }
 
     fn wake(&self) -> BoxFuture<'_, Result<Reaction, PluginFault>> {
-        let fault = PluginFault::Unavailable("this daemon runs no plugins".into());
-        std::future::ready(Err(fault)).boxed()
+        std::future::ready(Err(none())).boxed()
     }
+}
+
+fn none() -> PluginFault {
+    PluginFault::Unavailable("this daemon runs no plugins".into())
 }

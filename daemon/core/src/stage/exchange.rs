@@ -133,6 +133,8 @@ pub struct Answer {
     pub first_byte: Duration,
     /// From sending the request to the last byte; for [`Class::Stream`] to the head.
     pub total: Duration,
+    /// Attempts after the first that a layer made.
+    pub retries: u32,
     /// Where it came from.
     pub freshness: Freshness,
 }
@@ -149,6 +151,7 @@ impl Answer {
             url: self.url.clone(),
             first_byte: self.first_byte,
             total: self.total,
+            retries: self.retries,
             freshness: self.freshness.clone(),
         }
     }
@@ -158,6 +161,11 @@ impl Reply for Answer {
     fn holding<T: Send + Sync + 'static>(mut self, held: T) -> Self {
         // where the body is whole, whatever was held has done its work
         self.frames = self.frames.map(|frames| frames.holding(held));
+        self
+    }
+
+    fn retried(mut self, times: u32) -> Self {
+        self.retries += times;
         self
     }
 }

@@ -50,4 +50,11 @@ pub trait Reply: Send + Sized + 'static {
     /// Keeps `held` (a permit, a timer, a count) until the last byte of the answer is gone.
     #[must_use]
     fn holding<T: Send + Sync + 'static>(self, held: T) -> Self;
+
+    /// Notes that it took so many attempts after the first, for an answer that keeps count.
+    #[must_use]
+    fn retried(self, times: u32) -> Self {
+        let _ = times;
+        self
+    }
 }

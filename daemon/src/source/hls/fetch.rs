@@ -6,10 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use sluice_core::fault::{Fault, FaultKind};
+use sluice_core::health::Delivery;
 use sluice_core::media::playlist::{Entry, Key, Map};
+use sluice_core::media::ts::continuity_errors;
 use sluice_core::media::{Container, Init, Media, Origin as Place, Part, decrypt};
 use sluice_core::pipeline::Feed;
-use sluice_core::stage::{ByteRange, Class};
+use sluice_core::stage::{Answer, ByteRange, Class, Freshness};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use url::Url;
@@ -36,6 +38,8 @@ pub(super) struct Fetched {
     pub(super) step: Step,
     /// None for a gap.
     pub(super) media: Option<Media>,
+    /// How it came, or did not.
+    pub(super) delivery: Delivery,
 }
 
 impl Fetcher {
@@ -50,16 +54,17 @@ impl Fetcher {
     /// Only what will not pass: `Unsupported`.
     pub(super) async fn fetch(self: Arc<Self>, step: Step, target: Duration) -> Result<Fetched, Fault> {
         let Some(entry) = step.entry.as_deref().filter(|entry| !entry.gap) else {
-            return Ok(Fetched { step, media: None });
+            return Ok(Fetched { step, media: None, delivery: Delivery::default() });
         };
         let started = Instant::now();
-        let mut wait = FIRST_WAIT;
+        let (mut wait, mut retries) = (FIRST_WAIT, 0);
         loop {
-            match self.fetch_once(entry, step.era).await {
-                Ok(media) => {
+            match self.fetch_once(entry, step.era, started).await {
+                Ok((media, brought)) => {
                     self.feed.arrived();
                     self.feed.metrics().segment_fetch.observe(started.elapsed().as_secs_f64());
-                    return Ok(Fetched { step, media: Some(media) });
+                    let delivery = Delivery { retries: retries + brought.retries, ..brought };
+                    return Ok(Fetched { step, media: Some(media), delivery });
                 }
                 Err(fault) if matches!(fault.kind, FaultKind::Unsupported(_)) => return Err(fault),
                 Err(fault) => {
@@ -68,26 +73,37 @@ impl Fetcher {
                     let pause = wait.max(fault.retry_after.unwrap_or_default());
                     let gone = *self.oldest.borrow() > entry.sequence;
                     if gone || started.elapsed() + pause > patience {
-                        return Ok(Fetched { step, media: None });
+                        let delivery = missing(&fault, started.elapsed(), retries);
+                        return Ok(Fetched { step, media: None, delivery });
                     }
                     tokio::time::sleep(pause).await;
+                    retries += 1;
                     wait = (wait * 2).min(target);
                 }
             }
         }
     }
 
-    async fn fetch_once(&self, entry: &Entry, era: u64) -> Result<Media, Fault> {
+    async fn fetch_once(
+        &self,
+        entry: &Entry,
+        era: u64,
+        started: Instant,
+    ) -> Result<(Media, Delivery), Fault> {
         let init = match &entry.map {
             // boxed, as what is seldom fetched would make every fetch of a segment as large
             Some(map) => Some(self.init.get(map, Box::pin(self.fetch_init(map, entry.sequence))).await?),
             None => None,
         };
         let answer = self.origin.object(&entry.url, Class::Segment, entry.range).await?;
+        let mut delivery = delivered(&answer, started.elapsed());
         let bytes = self.decrypted(answer.body, entry.key.as_deref(), entry.sequence).await?;
         let container: Container = sniff::container(&bytes, init.as_ref())?;
+        if container == Container::TransportStream {
+            delivery.continuity_errors = continuity_errors(&bytes);
+        }
         let part = Part { duration: entry.duration, independent: true, bytes };
-        Ok(Media {
+        let media = Media {
             duration: entry.duration,
             era,
             gap: false,
@@ -95,7 +111,8 @@ impl Fetcher {
             container,
             origin: Some(Place { object: object_name(&entry.url, entry.range), number: entry.sequence }),
             parts: vec![part],
-        })
+        };
+        Ok((media, delivery))
     }
 
     async fn fetch_init(&self, map: &Map, sequence: u64) -> Result<Arc<Init>, Fault> {
@@ -121,6 +138,25 @@ impl Fetcher {
         <[u8; 16]>::try_from(answer.body.as_ref())
             .map_err(|_| Fault::malformed(format!("a key of {} bytes; AES-128 has 16", answer.body.len())))
     }
+}
+
+/// How an object came that was asked for so long ago. What a cache had ready took no time and no attempts.
+fn delivered(answer: &Answer, download: Duration) -> Delivery {
+    let is_kept = matches!(answer.freshness, Freshness::Cache);
+    let body = answer.total.saturating_sub(answer.first_byte);
+    Delivery {
+        download,
+        first_byte: if is_kept { download } else { download.saturating_sub(body) },
+        status: answer.status.as_u16(),
+        retries: if is_kept { 0 } else { answer.retries },
+        ..Delivery::default()
+    }
+}
+
+/// How a segment was asked for that did not come.
+fn missing(fault: &Fault, download: Duration, retries: u32) -> Delivery {
+    let status = if let FaultKind::Status(status) = &fault.kind { status.as_u16() } else { 0 };
+    Delivery { download, status, retries, ..Delivery::default() }
 }
 
 /// How long a segment is worth trying for. One that is listed and not there yet comes within half a target

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use http::HeaderMap;
 use sluice_core::fault::{Fault, FaultKind};
+use sluice_core::health::Delivery;
 use sluice_core::media::playlist::{Key, MediaPlaylist, Playlist, Variables};
 use sluice_core::media::{Container, Media};
 use sluice_core::pipeline::{Feed, Listed, Writer};
@@ -253,7 +254,8 @@ impl Follower {
     }
 
     async fn deliver(&mut self, progress: &mut Progress, fetched: Fetched) -> Result<(), Fault> {
-        let Fetched { step, media } = fetched;
+        let Fetched { step, media, delivery } = fetched;
+        let delivery = Delivery { playlist_age: progress.changed.elapsed(), ..delivery };
         if progress.last.is_some_and(|(start, number, _)| (step.start, step.number) <= (start, number)) {
             return Ok(()); // a gap was given out in its place
         }
@@ -266,7 +268,7 @@ impl Follower {
             let duration = step.entry.map_or(progress.target, |entry| entry.duration);
             self.ladder.moved(self.at, duration);
             progress.played += duration;
-            return self.append_gap(step.era, duration).await;
+            return self.append_gap(step.era, duration, delivery).await;
         };
         progress.played += media.duration;
         if self.container.as_ref().is_some_and(|before| !before.fits(&media.container))
@@ -278,7 +280,7 @@ impl Follower {
         let media = Media { era: media.era + self.era_shift, ..media };
         self.container = Some(media.container.clone());
         self.ladder.moved(self.at, media.duration);
-        self.writer.append_whole(media).await
+        self.writer.append_whole(media, delivery).await
     }
 
     /// Gives out the gaps that are owed to the other renditions.
@@ -288,13 +290,13 @@ impl Follower {
             progress.last = Some((start, number + 1, era));
             self.cursor.iter_mut().for_each(|cursor| cursor.skip(number + 1));
             self.ladder.filled(self.at, progress.target);
-            self.append_gap(era, progress.target).await?;
+            self.append_gap(era, progress.target, Delivery::default()).await?;
         }
         Ok(())
     }
 
     /// A gap before the first segment has no place: nobody waits for it.
-    async fn append_gap(&self, era: u64, duration: Duration) -> Result<(), Fault> {
+    async fn append_gap(&self, era: u64, duration: Duration, delivery: Delivery) -> Result<(), Fault> {
         let Some(container) = self.container.clone() else { return Ok(()) };
         let gap = Media {
             duration,
@@ -305,6 +307,6 @@ impl Follower {
             origin: None,
             parts: Vec::new(),
         };
-        self.writer.append_whole(gap).await
+        self.writer.append_whole(gap, delivery).await
     }
 }

@@ -73,6 +73,7 @@ impl Scripted {
             url: exchange.url.clone(),
             first_byte: Duration::ZERO,
             total: Duration::ZERO,
+            retries: 0,
             freshness: Freshness::Origin,
         })
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_core::fault::{Fault, FaultKind};
+use sluice_core::health::Delivery;
 use sluice_core::media::{Media, Origin, Segment};
 use sluice_core::pipeline::{Feed, Opening, RenditionSet, RenditionSpec, Snapshot, Writer};
 
@@ -153,7 +154,7 @@ impl Rendition {
             match self.parts.take() {
                 Some(taken) => {
                     self.grow(segment, taken)?;
-                    self.writer.close()?;
+                    self.writer.close(Delivery::default())?;
                 }
                 None => self.writer.append(self.media(segment, era))?,
             }

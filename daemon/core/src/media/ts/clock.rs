@@ -8,6 +8,9 @@ use libmpegts::pes::Timestamp;
 const SECOND_90KHZ: i64 = 90_000;
 /// A step that is longer, or that goes back, is no time that passed.
 const STEP_90KHZ: i64 = 10 * SECOND_90KHZ;
+/// A step of a stream that is longer by this, and by so many times, than the one before is a gap: frames are missing.
+const GAP_90KHZ: i64 = SECOND_90KHZ / 4;
+const GAP_STEPS: i64 = 4;
 
 /// From `from` to `to` the short way round, in ticks of 90 kHz.
 pub(super) fn distance_90khz(from: Timestamp, to: Timestamp) -> i64 {
@@ -33,6 +36,8 @@ pub(super) struct Timeline {
     /// The last step that made sense: what a step that makes none is taken for.
     pub(super) step_90khz: i64,
     pub(super) now_90khz: i64,
+    /// The time that is missing between time stamps, since it was last taken.
+    missing_90khz: i64,
 }
 
 impl Timeline {
@@ -43,12 +48,21 @@ impl Timeline {
         }
     }
 
+    /// The time that was missing between time stamps since this was last asked.
+    pub(super) fn take_missing(&mut self) -> Duration {
+        duration(std::mem::take(&mut self.missing_90khz))
+    }
+
     /// Goes on to the next access unit. Returns whether its time stamp jumped.
     pub(super) fn advance(&mut self, to: Timestamp) -> bool {
         let Some(last) = self.last.replace(to) else { return false };
         let step = distance_90khz(last, to);
         let jumped = !(0..=STEP_90KHZ).contains(&step);
         if !jumped {
+            let usual = self.step_90khz;
+            if usual > 0 && step > usual * GAP_STEPS && step > usual + GAP_90KHZ {
+                self.missing_90khz += step - usual;
+            }
             self.step_90khz = step;
         }
         self.now_90khz += self.step_90khz;
@@ -78,6 +92,27 @@ mod tests {
         }
         let jumps = [false, false, false, true, false, true];
         assert_eq!(steps, jumps.into_iter().zip((0..).step_by(3000)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_step_that_is_far_longer_than_the_one_before_is_a_gap_of_the_difference() {
+        for (steps, missing) in [
+            (&[3000, 3000, 3000][..], 0),
+            (&[3000, 93_000, 3000], 90_000),
+            (&[3000, 6000, 12_000, 18_000], 0),
+            (&[90_000, 180_000, 90_000], 0),
+            (&[90_000, 480_000, 90_000], 390_000),
+            (&[3000, 10_000_000, 3000], 0),
+        ] {
+            let (mut timeline, mut at) = (Timeline::default(), 1000_u64);
+            timeline.advance(at.into());
+            for step in steps {
+                at += step;
+                timeline.advance(at.into());
+            }
+            assert_eq!(timeline.take_missing(), duration(missing), "{steps:?}");
+            assert_eq!(timeline.take_missing(), Duration::ZERO);
+        }
     }
 
     #[test]

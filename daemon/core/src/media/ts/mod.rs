@@ -11,6 +11,7 @@
 //! ```
 
 mod clock;
+mod continuity;
 mod cutter;
 mod facts;
 mod families;
@@ -30,10 +31,11 @@ mod tables;
 pub(crate) mod testing;
 
 pub use clock::ticks_90khz;
+pub use continuity::continuity_errors;
 pub use facts::{Audio, Facts, Video};
 pub(crate) use families::families;
 pub use probe::{Probe, probe};
 pub use profile::Profile;
 pub use rebase::Rebase;
-pub use segmenter::{Event, Lengths, Segmenter};
+pub use segmenter::{Event, Lengths, Loss, Segmenter};
 pub use split::{Pick, Split};

@@ -7,6 +7,7 @@ use libmpegts::pes::{PesHeaderError, PesHeaderRef, PtsDts};
 use libmpegts::ts::TsPacketRef;
 
 use super::clock::Timeline;
+use super::continuity::Continuity;
 use super::kept::Kept;
 use super::keyframe::{Verdict, judge};
 use super::tables::{Class, Main, Tables};
@@ -51,6 +52,7 @@ pub(super) struct Reader {
     pub(super) kept: Kept,
     pub(super) units: VecDeque<Unit>,
     pub(super) timeline: Timeline,
+    pub(super) continuity: Continuity,
     wanted: Option<u16>,
     main: Option<Main>,
     candidate: Option<Candidate>,
@@ -69,6 +71,7 @@ impl Reader {
             kept: Kept::default(),
             units: VecDeque::new(),
             timeline: Timeline::default(),
+            continuity: Continuity::default(),
             wanted,
             main: None,
             candidate: None,
@@ -84,6 +87,7 @@ impl Reader {
         self.settle();
         self.tables = Tables::new(self.wanted);
         self.timeline.forget();
+        self.continuity.forget();
         (self.main, self.changed_at, self.scrambled) = (None, None, 0);
         self.last_at = None;
     }
@@ -108,7 +112,11 @@ impl Reader {
         if packet.is_error() {
             return Ok(()); // its fields mean nothing
         }
-        match self.tables.class(packet.pid()) {
+        let class = self.tables.class(packet.pid());
+        if class != Class::Dropped {
+            self.continuity.packet(packet);
+        }
+        match class {
             Class::Dropped => {}
             Class::Carried => self.kept.push(packet),
             Class::Service => self.kept.push_aside(packet),

@@ -33,6 +33,15 @@ pub enum Event {
     Close,
 }
 
+/// What is missing in a stream by its own signs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Continuity counters that did not follow (ISO/IEC 13818-1, 2.4.3.3).
+    pub continuity_errors: u32,
+    /// Playing time that is missing between time stamps of the main stream.
+    pub gap: Duration,
+}
+
 /// How segments and parts are cut, once the stream is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lengths {
@@ -91,6 +100,12 @@ impl Segmenter {
         let is_full =
             held_90khz.is_some_and(|held| held >= ticks_90khz(HELD) || self.reader.kept.len() >= HELD_BYTES);
         Profile::of(self.parts.waiting(), &self.reader, is_full)
+    }
+
+    /// What was missing in the packets that came since this was last asked.
+    pub fn take_loss(&mut self) -> Loss {
+        let continuity_errors = self.reader.continuity.take_errors();
+        Loss { continuity_errors, gap: self.reader.timeline.take_missing() }
     }
 
     /// Whether [`Segmenter::start`] was called.

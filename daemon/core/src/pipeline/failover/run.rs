@@ -15,6 +15,7 @@ use super::link::Link;
 use super::{Observed, Reason, Verdict};
 use crate::fault::{Fault, FaultKind};
 use crate::pipeline::feed::Purpose;
+use crate::pipeline::observing::Lineage;
 use crate::pipeline::supervisor::words;
 use crate::pipeline::{End, Feed, Shared, Source, SourceContext};
 use crate::plan::Stall;
@@ -46,7 +47,8 @@ impl Run {
         stall: Stall,
     ) -> Self {
         let metrics = shared.metrics.source(&link.stage);
-        let feed = Feed::of_run(shared.clone(), metrics, generation, purpose);
+        let lineage = Lineage { id: link.id, stage: link.stage.clone() };
+        let feed = Feed::of_run(shared.clone(), metrics, lineage, generation, purpose);
         let (observed, trial) = (feed.observed(), feed.trial());
         let (stage, upstream, around) = (link.stage.clone(), link.upstream(), shared.around.clone());
         let context = SourceContext { stage, upstream, feed, around };

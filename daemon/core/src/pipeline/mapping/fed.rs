@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Mapper, Route};
 use crate::media::RenditionSpec;
+use crate::pipeline::Shared;
 
 /// How a rendition that is served is fed by the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,13 @@ impl FedHow {
             Self::Joined => "joined",
             Self::Gaps => "gaps",
         }
+    }
+}
+
+impl Shared {
+    /// What feeds each rendition, in their order, from the first segment on.
+    pub fn fed(&self) -> Arc<[Fed]> {
+        self.fed.load().as_deref().cloned().unwrap_or_default()
     }
 }
 

@@ -7,10 +7,12 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::super::feed::{Fit, Purpose};
+use super::super::observing::Lineage;
 use super::super::tests::{Kept, setup};
 use super::super::writer::Outlet;
 use super::super::*;
 use super::*;
+use crate::health::Delivery;
 use crate::media::ts::testing::{AUDIO, Reading, Shape, VIDEO, is_continuous};
 use crate::media::ts::{Pick, Split};
 use crate::media::{Container, Init, Media, Part};
@@ -19,6 +21,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const TARGET: Duration = Duration::from_secs(2);
 /// Frames of a segment of 2 s.
 const FRAMES: u64 = 50;
+
+fn lineage(id: u64) -> Lineage {
+    Lineage { id, stage: "source 1 hls".into() }
+}
 
 fn spec(name: &str, bandwidth_bps: u64, audio: Option<&str>, codecs: &str) -> RenditionSpec {
     let attributes = vec![("CODECS".to_owned(), format!("\"{codecs}\""))];
@@ -89,7 +95,7 @@ fn opening(specs: &[RenditionSpec]) -> Opening<'_> {
 fn run(shared: &Arc<Shared>, generation: u64, specs: &[RenditionSpec]) -> (Feed, Vec<Writer>) {
     let fit = if generation == 1 { Fit::Replace } else { Fit::Map };
     let metrics = shared.metrics.source("source 1 scripted");
-    let feed = Feed::of_run(shared.clone(), metrics, generation, Purpose::Serve(fit));
+    let feed = Feed::of_run(shared.clone(), metrics, lineage(generation), generation, Purpose::Serve(fit));
     let writers = feed.open(&opening(specs));
     (feed, writers)
 }
@@ -159,7 +165,7 @@ async fn segments_that_grow_are_split_as_they_grow() {
     for piece in &pieces {
         writers[0].grow(part(each, piece.to_vec())).unwrap();
     }
-    writers[0].close().unwrap();
+    writers[0].close(Delivery::default()).unwrap();
     let held = held(&shared);
     assert!(held.values().all(|segments| segments[1].0 == held["video-1"][1].0), "{held:?}");
     assert_eq!(Reading::of(&bytes(&shared, "audio-1", 1)).payload, Reading::of(&audio_of(&bytes_of)).payload);
@@ -174,7 +180,7 @@ async fn a_segment_without_audio_is_a_gap_where_audio_is_apart() {
     writers[0].append(whole(0, silent.clone())).unwrap();
     writers[0].open(media(0, Vec::new())).unwrap();
     writers[0].grow(part(SECOND, silent.clone())).unwrap();
-    writers[0].grow_last(part(SECOND, silent)).unwrap();
+    writers[0].grow_last(part(SECOND, silent), Delivery::default()).unwrap();
     assert_eq!(held(&shared)["audio-1"][1..], [(2000, 1, true), (2000, 0, true)]);
     assert_eq!(held(&shared)["video-1"][1..], [(2000, 1, false), (2000, 0, false)]);
 }
@@ -185,7 +191,7 @@ async fn a_demuxed_source_is_joined_for_a_muxed_rendition() {
     let (_first, writers) = run(&shared, 1, &muxed());
     writers[0].append(whole(0, segment(0))).unwrap();
     let metrics = shared.metrics.source("source 2 scripted");
-    let feed = Feed::of_run(shared.clone(), metrics, 2, Purpose::Serve(Fit::Map));
+    let feed = Feed::of_run(shared.clone(), metrics, lineage(2), 2, Purpose::Serve(Fit::Map));
     // what is cut anew needs no longer segments, whatever the source says
     let writers = feed.open(&Opening { target: 3 * TARGET, ..opening(&demuxed()) });
     let needed: Vec<bool> = writers.iter().map(Writer::is_needed).collect();
@@ -248,7 +254,7 @@ async fn the_first_source_comes_back_into_its_own_windows() {
     let (_second, writers) = run(&shared, 2, &muxed());
     writers[0].append(whole(0, segment(1))).unwrap();
     let metrics = shared.metrics.source("source 1 scripted");
-    let feed = Feed::of_run(shared.clone(), metrics, 3, Purpose::Serve(Fit::Replace));
+    let feed = Feed::of_run(shared.clone(), metrics, lineage(3), 3, Purpose::Serve(Fit::Replace));
     let writers = feed.open(&opening(&demuxed()));
     writers[0].append(whole(0, only(Pick::Video, &segment(2)))).unwrap();
     writers[2].append(whole(0, audio_of(&segment(2)))).unwrap();
@@ -264,7 +270,7 @@ async fn what_is_multiplexed_is_made_apart_from_those_who_wait_for_other_things(
     let (_feed, mut writers) = run(&shared, 2, &muxed());
     let writer = Arc::new(writers.remove(0));
     let Outlet::Mapped(mapped, _) = &writer.outlet else { panic!("it is mapped") };
-    let mut appending = Box::pin(writer.append_whole(whole(0, segment(1))));
+    let mut appending = Box::pin(writer.append_whole(whole(0, segment(1)), Delivery::default()));
     {
         let _held = mapped.lock();
         assert!((&mut appending).now_or_never().is_none(), "another thread waits for the mapper");

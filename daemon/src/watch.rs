@@ -1,4 +1,4 @@
-//! Watching the configuration directory. Whatever happens in it means one thing: read it again.
+//! Watching a directory. Whatever happens in it means one thing: read it again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Watch {
                 Ok(event) if matches!(event.kind, EventKind::Access(_)) => {} // we read it ourselves
                 Ok(_) => tell.notify_one(),
                 Err(error) => {
-                    tracing::warn!(%error, "watching the configuration is impaired; reading it again");
+                    tracing::warn!(%error, "watching a directory is impaired; reading it again");
                     tell.notify_one();
                 }
             })?;
