@@ -5,7 +5,7 @@ mod audience;
 mod events;
 mod gate;
 mod problem;
-mod rendition;
+pub(crate) mod rendition;
 mod router;
 mod server;
 pub(crate) mod view;

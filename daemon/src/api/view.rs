@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sluice_core::conf::{Problem, Severity};
 use sluice_core::pipeline::{LastSwitch, Pushed, Shared, SourceStatus};
 
-pub(crate) use super::rendition::{FedView, RenditionView};
+pub(crate) use super::rendition::RenditionView;
 
 /// A pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

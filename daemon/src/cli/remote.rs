@@ -290,7 +290,8 @@ mod tests {
 
     use super::*;
     use crate::api::testing::Running;
-    use crate::api::view::{FedView, PushView, SourceView};
+    use crate::api::rendition::FedView;
+    use crate::api::view::{PushView, SourceView};
 
     #[tokio::test]
     async fn status_shows_each_pipeline_in_a_line() {
