@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sluice_core::event::Events;
 use sluice_core::fault::Fault;
+use sluice_core::health::Sample;
 use sluice_core::metrics::Metrics;
 use sluice_core::pipeline::{Around, Directory, Fleet, Ordered, Origins};
 use sluice_core::plan::{Plan, Settled};
@@ -19,11 +20,12 @@ use tokio::sync::{mpsc, oneshot};
 use tower::util::BoxCloneSyncService;
 
 use crate::api::view::{Check, ConfigView, Outcome, PipelineView, ReloadView};
-use crate::api::{self, Admin, AudienceView, Control, EventLog};
+use crate::api::{self, Admin, AudienceView, Control, EventLog, HealthView};
 use crate::child::Processes;
 use crate::client::{Client, ClientLimits, Policy, system_tls};
 use crate::edge::{Edge, EdgeMetrics, Routes, Workers};
 use crate::ledger::NumberFiles;
+use crate::plugin::BuiltInAlone;
 use crate::reload::{Board, Parts, Reloader, chain};
 use crate::service::{self, StatusLine};
 use crate::state_dir::StateDir;
@@ -79,7 +81,11 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
         events.clone(),
         Arc::new(NumberFiles::open(state_dir.path())?),
         Arc::new(Http { tls: system_tls()? }),
-        Around { pipelines: Directory::default(), children: processes.clone() },
+        Around {
+            pipelines: Directory::default(),
+            children: processes.clone(),
+            plugins: Arc::new(BuiltInAlone),
+        },
     );
     let mut reloader = Reloader::new(Parts {
         dir: dir.to_owned(),
@@ -289,6 +295,14 @@ impl Control for Daemon {
 
     fn audience(&self, name: &str) -> Option<AudienceView> {
         self.board.audience(name)
+    }
+
+    fn health(&self, name: &str) -> Option<HealthView> {
+        self.board.health(name)
+    }
+
+    fn sample(&self, name: &str) -> Option<Sample> {
+        self.board.sample(name)
     }
 
     fn config(&self) -> ConfigView {

@@ -9,6 +9,7 @@ mod edge;
 mod files;
 mod kinds;
 mod ledger;
+mod plugin;
 mod reload;
 mod service;
 mod sink;

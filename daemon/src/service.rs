@@ -87,6 +87,7 @@ mod tests {
             part_target_seconds: None,
             renditions: Vec::new(),
             pushing: Vec::new(),
+            health: None,
             sinks: vec![sink],
         }
     }

@@ -25,6 +25,7 @@ const DAEMON: &[&[&str]] = &[
         "edge",
         "files",
         "ledger",
+        "plugin",
         "sink",
         "source",
         "state_dir",

@@ -12,6 +12,7 @@ mod failover;
 mod faults;
 mod first_day;
 mod guard;
+mod health;
 mod ladder;
 mod layers;
 mod low_latency;

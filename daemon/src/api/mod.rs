@@ -4,6 +4,7 @@
 mod audience;
 mod events;
 mod gate;
+mod health;
 mod problem;
 pub(crate) mod rendition;
 mod router;
@@ -12,10 +13,12 @@ pub(crate) mod view;
 
 use futures_util::future::BoxFuture;
 use sluice_core::fault::Fault;
+use sluice_core::health::Sample;
 use sluice_core::pipeline::Ordered;
 
 pub(crate) use audience::AudienceView;
 pub(crate) use events::EventLog;
+pub(crate) use health::{HealthBrief, HealthView, seen};
 pub(crate) use server::{Admin, Parts};
 
 use view::{Check, ConfigView, PipelineView, ReloadView};
@@ -34,6 +37,12 @@ pub(crate) trait Control: Send + Sync + 'static {
 
     /// The viewers of its transport streams; none where there is no such pipeline.
     fn audience(&self, name: &str) -> Option<AudienceView>;
+
+    /// The health of a pipeline; none where there is no such pipeline.
+    fn health(&self, name: &str) -> Option<HealthView>;
+
+    /// What a scorer sees of a pipeline; none where there is no such pipeline.
+    fn sample(&self, name: &str) -> Option<Sample>;
 
     /// How the configuration stands.
     fn config(&self) -> ConfigView;

@@ -104,13 +104,22 @@ async fn pipelines(State(app): Shared) -> Response {
     Json(app.parts.control.pipelines()).into_response()
 }
 
-async fn pipeline(State(app): Shared, Path(name): Path<String>) -> Result<Response, Refusal> {
+async fn pipeline(
+    State(app): Shared,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
     let control = &app.parts.control;
     if let Some(view) = control.pipeline(&name) {
         return Ok(Json(view).into_response());
     }
-    match name.strip_suffix("/viewers").and_then(|name| control.audience(name)) {
-        Some(view) => Ok(Json(view).into_response()),
+    let viewers = || Some(Json(control.audience(name.strip_suffix("/viewers")?)?).into_response());
+    let health = || match name.strip_suffix("/health")? {
+        name if has(query.as_deref(), "observations") => Some(Json(control.sample(name)?).into_response()),
+        name => Some(Json(control.health(name)?).into_response()),
+    };
+    match viewers().or_else(health) {
+        Some(response) => Ok(response),
         None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no pipeline {name:?}"))),
     }
 }

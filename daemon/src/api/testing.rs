@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use prometheus::Registry;
 use sluice_core::event::Events;
 use sluice_core::fault::{Fault, FaultKind};
+use sluice_core::health::{Level, Sample};
 use sluice_core::pipeline::Ordered;
 
 use super::view::{
     ChangeView, Check, ConfigView, Outcome, PipelineView, ProblemView, ReloadView, RenditionView, SinkView,
 };
-use super::{Admin, AudienceView, Control, EventLog, Parts};
+use super::{Admin, AudienceView, Control, EventLog, HealthBrief, HealthView, Parts};
 
 /// A daemon with one pipeline.
 #[derive(Default)]
@@ -51,6 +52,11 @@ impl Control for Scripted {
             part_target_seconds: None,
             renditions,
             pushing: Vec::new(),
+            health: Some(HealthBrief {
+                score: 64,
+                level: Level::Degraded,
+                words: "2 segments are missing".to_owned(),
+            }),
             sinks: vec![SinkView { name, path, viewers: 7, bytes: 5 }],
         }]
     }
@@ -77,6 +83,14 @@ impl Control for Scripted {
 
     fn audience(&self, name: &str) -> Option<AudienceView> {
         self.pipeline(name).map(|_| AudienceView::default())
+    }
+
+    fn health(&self, name: &str) -> Option<HealthView> {
+        self.pipeline(name).map(|_| HealthView { legacy_score: Some(84), ..HealthView::default() })
+    }
+
+    fn sample(&self, name: &str) -> Option<Sample> {
+        self.pipeline(name).map(|view| Sample { pipeline: view.name, ..Sample::default() })
     }
 
     fn config(&self) -> ConfigView {

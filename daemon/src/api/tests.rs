@@ -55,6 +55,19 @@ async fn a_pipeline_is_found_also_where_its_name_holds_a_slash() {
 }
 
 #[tokio::test]
+async fn the_health_of_a_pipeline_is_shown_and_what_a_scorer_sees_of_it() {
+    let running = Running::new();
+    let address = running.admin.local_addr();
+    let (status, _, body) = ask(address, "GET /api/v1/pipelines/tv/news/health", "").await;
+    let view: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &view["legacy_score"]), (200, &84.into()), "{body}");
+    let (status, _, body) = ask(address, "GET /api/v1/pipelines/tv/news/health?observations=1", "").await;
+    let sample: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &sample["pipeline"]), (200, &"tv/news".into()), "{body}");
+    assert_eq!(ask(address, "GET /api/v1/pipelines/none/health", "").await.0, 404);
+}
+
+#[tokio::test]
 async fn every_error_is_problem_json() {
     let running = Running::new();
     let address = running.admin.local_addr();

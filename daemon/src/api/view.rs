@@ -1,5 +1,6 @@
 //! What the API shows, as JSON. The command line reads the same types.
 
+use super::HealthBrief;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sluice_core::conf::{Problem, Severity};
@@ -39,6 +40,9 @@ pub(crate) struct PipelineView {
     /// What its sinks that push are doing.
     #[serde(default)]
     pub(crate) pushing: Vec<PushView>,
+    /// Its health; none before the first score.
+    #[serde(default)]
+    pub(crate) health: Option<HealthBrief>,
 }
 
 /// A source of a chain.
@@ -175,6 +179,7 @@ impl PipelineView {
             renditions,
             sinks: sinks.collect(),
             pushing: Vec::new(),
+            health: HealthBrief::of(shared),
         }
     }
 

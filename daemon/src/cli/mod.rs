@@ -1,5 +1,6 @@
 //! The command line.
 
+mod beneath;
 mod check;
 mod config;
 mod kinds;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use thiserror::Error;
 use tokio::net::TcpStream;
 
+use super::beneath::beneath;
 use crate::api::view::{Outcome, PipelineView, ReloadView};
 
 /// The exit code for a configuration with problems (EX_CONFIG of sysexits.h).
@@ -208,7 +209,7 @@ fn table(pipelines: &[PipelineView]) -> String {
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["PIPELINE", "STATE", "SOURCE", "VIEWERS", "SEGMENTS", "BYTES", "REASON"]);
+    table.set_header(["PIPELINE", "STATE", "SOURCE", "HEALTH", "VIEWERS", "SEGMENTS", "BYTES", "REASON"]);
     for pipeline in pipelines {
         let segments =
             pipeline.renditions.iter().map(|rendition| rendition.segments).max().unwrap_or_default();
@@ -218,30 +219,17 @@ fn table(pipelines: &[PipelineView]) -> String {
             Cell::new(&pipeline.name),
             Cell::new(&pipeline.state),
             Cell::new(pipeline.source.as_deref().unwrap_or("none")),
+            number(pipeline.health.as_ref().map_or(String::new(), |health| health.score.to_string())),
             number(pipeline.viewers().to_string()),
             number(segments.to_string()),
             number(size(bytes)),
             Cell::new(&pipeline.reason),
         ]);
         for (name, state, reason) in beneath(pipeline) {
-            table.add_row([&format!("  {name}"), state, "", "", "", "", &reason]);
+            table.add_row([&format!("  {name}"), state, "", "", "", "", "", &reason]);
         }
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
-}
-
-/// What stands beneath a pipeline: the sources of its chain that are not active, renditions that no single one of the
-/// source feeds as it is, and recorders that are not well. Name, state and reason.
-fn beneath(pipeline: &PipelineView) -> impl Iterator<Item = (&str, &str, String)> {
-    let others = pipeline.sources.iter().filter(|source| source.state != "active");
-    let others = others.map(|source| (&*source.name, &*source.state, source.reason.clone()));
-    let others = others.filter(|_| pipeline.sources.len() > 1);
-    let unwell = pipeline.pushing.iter().filter(|sink| !matches!(&*sink.state, "running" | "waiting"));
-    let made = pipeline.renditions.iter().filter_map(|rendition| {
-        let fed = rendition.fed_by.as_ref().filter(|fed| fed.how != "whole")?;
-        Some((&*rendition.name, &*fed.how, fed.from.join(" and ")))
-    });
-    others.chain(made).chain(unwell.map(|sink| (&*sink.name, &*sink.state, sink.reason.clone())))
 }
 
 fn describe(view: &ReloadView) -> String {
@@ -289,8 +277,8 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::api::testing::Running;
     use crate::api::rendition::FedView;
+    use crate::api::testing::Running;
     use crate::api::view::{PushView, SourceView};
 
     #[tokio::test]
@@ -300,9 +288,11 @@ mod tests {
         let text = table(&pipelines(&admin, None).await.unwrap());
         let line = text.lines().nth(1).unwrap();
         let words: Vec<_> = line.split_whitespace().collect();
-        let expected = "tv/news stalled source 1 hls 7 3 3.0 MiB nothing new for 18 s";
+        let expected = "tv/news stalled source 1 hls 64 7 3 3.0 MiB nothing new for 18 s";
         assert_eq!(words, expected.split(' ').collect::<Vec<_>>());
-        assert_eq!(text.lines().count(), 2);
+        let health: Vec<_> = text.lines().nth(2).unwrap().split_whitespace().collect();
+        assert_eq!(health, ["health", "degraded", "2", "segments", "are", "missing"]);
+        assert_eq!(text.lines().count(), 3);
     }
 
     #[tokio::test]
@@ -328,6 +318,7 @@ mod tests {
             oldest: None,
             lost_seconds: 0.0,
         };
+        known[0].health = None;
         known[0].pushing = vec![recorder("paused"), recorder("running")];
         let from = vec!["main".to_owned(), "english".to_owned()];
         known[0].renditions[0].fed_by = Some(FedView { how: "joined".to_owned(), from });

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use sluice_core::health::Sample;
 use sluice_core::pipeline::{Fleet, Pushed, Shared, Switcher};
 
-use crate::api::AudienceView;
 use crate::api::view::{Check, ConfigView, PipelineView, PushView};
+use crate::api::{AudienceView, HealthView, seen};
 
 /// A pipeline that runs.
 struct Posted {
@@ -57,6 +58,16 @@ impl Board {
     /// The viewers of a pipeline's transport streams.
     pub(crate) fn audience(&self, name: &str) -> Option<AudienceView> {
         self.pipelines.load().get(name).map(|posted| AudienceView::of(&posted.shared))
+    }
+
+    /// The health of a pipeline.
+    pub(crate) fn health(&self, name: &str) -> Option<HealthView> {
+        self.pipelines.load().get(name).map(|posted| HealthView::of(&posted.shared))
+    }
+
+    /// What a scorer sees of a pipeline.
+    pub(crate) fn sample(&self, name: &str) -> Option<Sample> {
+        self.pipelines.load().get(name).map(|posted| seen(&posted.shared))
     }
 
     /// Viewers of a pipeline, over all its sinks.

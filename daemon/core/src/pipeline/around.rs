@@ -6,21 +6,24 @@ use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 
 use super::Shared;
+use crate::plugin::{NoPlugins, Plugins};
 use crate::port::{Children, NoChildren};
 
-/// What sources may ask of the daemon, beside exchanges with an origin.
+/// What a pipeline may ask of the daemon, beside its sources' exchanges with an origin.
 #[derive(Clone)]
 pub struct Around {
     /// The pipelines that run.
     pub pipelines: Directory,
     /// Runs programs.
     pub children: Arc<dyn Children>,
+    /// Scores its health and handles its events.
+    pub plugins: Arc<dyn Plugins>,
 }
 
 impl Default for Around {
-    /// No other pipelines, and no programs.
+    /// No other pipelines, no programs and no plugins.
     fn default() -> Self {
-        Self { pipelines: Directory::default(), children: Arc::new(NoChildren) }
+        Self { pipelines: Directory::default(), children: Arc::new(NoChildren), plugins: Arc::new(NoPlugins) }
     }
 }
 

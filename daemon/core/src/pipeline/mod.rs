@@ -7,6 +7,7 @@ mod fleet;
 mod following;
 mod hindrance;
 mod intake;
+mod judging;
 mod mapping;
 mod observing;
 mod opening;

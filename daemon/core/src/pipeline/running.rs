@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::failover::{Director, Switcher, Wanted};
+use super::judging::{Assignment, judge};
 use super::pushing::{Pushed, Pushers};
 use super::stack::mounts;
 use super::supervisor::watch_over;
@@ -45,6 +46,8 @@ pub struct Pipeline {
     switcher: Switcher,
     director: JoinHandle<()>,
     watch: JoinHandle<()>,
+    assigned: watch::Sender<Assignment>,
+    judge: JoinHandle<()>,
     mounts: Vec<Mount>,
     pushers: Pushers,
 }
@@ -60,12 +63,27 @@ impl Pipeline {
         let director = Director::new(shared.clone(), origins, wanted.subscribe(), waiting);
         let director = tokio::spawn(director.direct());
         let watch = tokio::spawn(watch_over(shared.clone()));
+        let assignment = Assignment::of(&plan.health, &*shared.around.plugins, &shared.name);
+        let assigned = watch::Sender::new(assignment);
+        let judge = tokio::spawn(judge(shared.clone(), assigned.subscribe()));
         let sink_states = Arc::default();
         let mounts = mounts(&plan.sinks, &shared, &sink_states);
         let mut pushers = Pushers::default();
         pushers.bring(&plan.sinks, &shared);
         let (wanted, switcher) = (Some(wanted), Switcher(orders));
-        Some(Self { shared, plan, sink_states, wanted, switcher, director, watch, mounts, pushers })
+        Some(Self {
+            shared,
+            plan,
+            sink_states,
+            wanted,
+            switcher,
+            director,
+            watch,
+            assigned,
+            judge,
+            mounts,
+            pushers,
+        })
     }
 
     /// What its stages share.
@@ -104,6 +122,10 @@ impl Pipeline {
         {
             wanted.send_replace(Wanted::of(&plan));
         }
+        if self.plan.health != plan.health {
+            let plugins = &*self.shared.around.plugins;
+            self.assigned.send_replace(Assignment::of(&plan.health, plugins, &self.shared.name));
+        }
         if !same_sinks(&self.plan.sinks, &plan.sinks) {
             self.mounts = mounts(&plan.sinks, &self.shared, &self.sink_states);
             self.pushers.bring(&plan.sinks, &self.shared);
@@ -117,10 +139,12 @@ impl Pipeline {
         self.pushers.stop().await;
         self.wanted.take();
         self.watch.abort();
+        self.judge.abort();
         let gone = std::future::ready(());
         let director = std::mem::replace(&mut self.director, tokio::spawn(gone.clone()));
-        let watch = std::mem::replace(&mut self.watch, tokio::spawn(gone));
-        for task in [director, watch] {
+        let watch = std::mem::replace(&mut self.watch, tokio::spawn(gone.clone()));
+        let judge = std::mem::replace(&mut self.judge, tokio::spawn(gone));
+        for task in [director, watch, judge] {
             if let Err(error) = task.await
                 && error.is_panic()
             {
@@ -134,6 +158,7 @@ impl Drop for Pipeline {
     fn drop(&mut self) {
         self.director.abort();
         self.watch.abort();
+        self.judge.abort();
     }
 }
 

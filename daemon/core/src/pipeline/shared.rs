@@ -17,6 +17,7 @@ use super::rendition_set::ceil_secs;
 use super::{Around, Bounds, Opening, Rendition, RenditionSet, State, Status, Viewers, Window};
 use crate::event::{self, Events};
 use crate::fault::Fault;
+use crate::health::Standing;
 use crate::metrics::PipelineMetrics;
 use crate::port::{Ledger, Numbering, Opinion};
 use crate::stage::States;
@@ -69,6 +70,7 @@ pub struct Shared {
     chain: ArcSwap<ChainStatus>,
     pub(super) fed: ArcSwapOption<Arc<[Fed]>>,
     pub(super) opinions: watch::Sender<Opinion>,
+    pub(super) standing: ArcSwapOption<Standing>,
     pub(super) observing: super::observing::Observing,
     stalls: AtomicU32,
     has_alternatives: AtomicBool,
@@ -104,6 +106,7 @@ impl Shared {
             chain: ArcSwap::default(),
             fed: ArcSwapOption::empty(),
             opinions: watch::Sender::default(),
+            standing: ArcSwapOption::empty(),
             observing: super::observing::Observing::default(),
             stalls: AtomicU32::new(0),
             has_alternatives: AtomicBool::new(false),

@@ -78,6 +78,12 @@ pub trait Plugins: Send + Sync {
     /// What scores the health of this pipeline for this use.
     fn scorer(&self, of: &Use, pipeline: &str) -> Arc<dyn Scorer>;
 
+    /// The scorer that is part of the daemon: with the settings of a use of it, or with the usual ones.
+    fn built_in_scorer(&self, of: Option<&Use>) -> Arc<dyn Scorer> {
+        let _ = of;
+        Arc::new(NoPlugins)
+    }
+
     /// What handles events for this use; `pipeline` is none for a use outside of pipelines.
     fn handler(&self, of: &Use, pipeline: Option<&str>) -> Arc<dyn Handler>;
 }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sluice_core::fault::{Fault, FaultKind, Phase};
-use sluice_core::pipeline::{Around, Directory, End, Shared};
+use sluice_core::pipeline::{Around, End, Shared};
 use sluice_core::port::{Child, Children};
 use tokio::io::AsyncRead;
 use tokio::task::JoinHandle;
@@ -78,7 +78,7 @@ fn run(
     let ended = Arc::new(());
     let script = Mutex::new(Some((Box::new(output) as Box<_>, says, ending)));
     let children = Arc::new(Scripted { script, ended: ended.clone() });
-    let shared = pipeline_around("news", Around { pipelines: Directory::default(), children });
+    let shared = pipeline_around("news", Around { children, ..Around::default() });
     let spec = read(&EXEC, "source \"exec\" \"camera\" \"-x\" {\n    env KEY=\"hunter2\"\n}").0.unwrap();
     let task = start(&*spec, &shared, scripted(Vec::new()), 1);
     (shared, ended, task)

@@ -1,0 +1,5 @@
+//! What plugins do for the daemon.
+
+mod builtin;
+
+pub(crate) use builtin::BuiltInAlone;
