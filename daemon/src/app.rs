@@ -22,10 +22,10 @@ use tower::util::BoxCloneSyncService;
 use crate::api::view::{Check, ConfigView, Outcome, PipelineView, ReloadView};
 use crate::api::{self, Admin, AudienceView, Control, EventLog, HealthView};
 use crate::child::Processes;
-use crate::client::{Client, ClientLimits, Policy, system_tls};
+use crate::client::{Client, ClientLimits, Policy, Requests, system_tls};
 use crate::edge::{Edge, EdgeMetrics, Routes, Workers};
 use crate::ledger::NumberFiles;
-use crate::plugin::BuiltInAlone;
+use crate::plugin::{self, Engine, Environment, PluginHost, PluginMetrics, Threads, TracingJournal};
 use crate::reload::{Board, Parts, Reloader, chain};
 use crate::service::{self, StatusLine};
 use crate::state_dir::StateDir;
@@ -67,6 +67,7 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
     let store = Store::open(state_dir.path())?;
     tracing::debug!(last_event = store.last_event(), "the store is open");
     let workers = Workers::start()?;
+    let plugin_threads = Threads::start()?;
     let runtimes = [workers.metrics(), tokio::runtime::Handle::current().metrics()];
     let registry = telemetry::registry(runtimes.into())?;
     let events = Events::default();
@@ -76,15 +77,17 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
     let routes = Arc::new(ArcSwap::from_pointee(Routes::default()));
     let edge = Edge::new(crate::reload::settings(&plan.server), routes.clone(), &edge_metrics, workers);
     let processes = Arc::new(Processes::new());
+    let tls = system_tls()?;
+    let plugins = plugins(&state_dir, &plan, store, &tls, &registry, plugin_threads.handle())?;
     let fleet = Fleet::new(
         Arc::new(Metrics::new(registry.clone())?),
         events.clone(),
         Arc::new(NumberFiles::open(state_dir.path())?),
-        Arc::new(Http { tls: system_tls()? }),
+        Arc::new(Http { tls }),
         Around {
             pipelines: Directory::default(),
             children: processes.clone(),
-            plugins: Arc::new(BuiltInAlone),
+            plugins: Arc::new(plugins.clone()),
         },
     );
     let mut reloader = Reloader::new(Parts {
@@ -97,6 +100,7 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
         metrics: ConfigMetrics::new(&registry)?,
         events,
         log: log.clone(),
+        plugins: plugins.clone(),
     });
     let (orders, mut waiting) = mpsc::channel(WAITING_RELOADS);
     let on_view = board.clone();
@@ -108,13 +112,43 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
         tracing::warn!(directory = %dir.display(), "no *.kdl file is there yet; one that comes is applied");
     }
     reloader.start(settled)?;
+    let _following = plugins.follow();
     announce(&reloader, &admin.listener);
     run_until_stopped(dir, &mut reloader, &admin, &mut waiting, on_view).await?;
+    stop(reloader, admin.listener, &processes).await
+}
+
+/// The host of plugins. None is taken up yet.
+fn plugins(
+    state_dir: &StateDir,
+    plan: &Plan,
+    store: Store,
+    tls: &Arc<rustls::ClientConfig>,
+    registry: &prometheus::Registry,
+    threads: &tokio::runtime::Handle,
+) -> Result<PluginHost, AnyError> {
+    let environment = Environment {
+        store: Some(store),
+        requests: Some(Requests::new(tls)),
+        journal: Arc::new(TracingJournal),
+        began: tokio::time::Instant::now(),
+    };
+    Ok(PluginHost::new(plugin::Parts {
+        engine: Engine::new(Some(&state_dir.path().join("cache/plugins")))?,
+        environment,
+        metrics: PluginMetrics::new(registry)?,
+        directory: plan.server.plugins.clone(),
+        runtime: threads.clone(),
+    }))
+}
+
+/// Drains and ends.
+async fn stop(reloader: Reloader, admin: Admin, processes: &Processes) -> Result<(), AnyError> {
     let drain = reloader.plan().server.drain;
     service::tell(&[sd_notify::NotifyState::Stopping, sd_notify::NotifyState::Status("draining")]);
     ended_by_second_signal(async {
         reloader.drain().await;
-        admin.listener.drain(drain.min(std::time::Duration::from_secs(1))).await;
+        admin.drain(drain.min(std::time::Duration::from_secs(1))).await;
     })
     .await?;
     processes.gone().await;

@@ -9,6 +9,7 @@ mod edge;
 mod files;
 mod kinds;
 mod ledger;
+#[allow(dead_code, unused_imports, reason = "the API and the command line take the rest up")]
 mod plugin;
 mod reload;
 mod service;

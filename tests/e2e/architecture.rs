@@ -25,7 +25,6 @@ const DAEMON: &[&[&str]] = &[
         "edge",
         "files",
         "ledger",
-        "plugin",
         "sink",
         "source",
         "state_dir",
@@ -33,7 +32,7 @@ const DAEMON: &[&[&str]] = &[
         "telemetry",
         "watch",
     ],
-    &["kinds"],
+    &["kinds", "plugin"],
     &["api", "reload", "service"],
     &["app", "cli", "main"],
 ];

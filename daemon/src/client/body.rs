@@ -82,6 +82,14 @@ pub(crate) async fn read(
     }
 }
 
+/// Reads a body of at most `limit` bytes as it is, with no longer than `gap` between two frames.
+///
+/// # Errors
+/// `TooLarge`, `Truncated`, `Timeout(Read)`.
+pub(crate) async fn whole(body: Incoming, limit: u64, gap: Duration) -> Result<Bytes, Fault> {
+    gather(body, Portion::Whole { limit }, gap).await
+}
+
 /// The frames of a successful answer to an exchange for a stream without end.
 ///
 /// # Errors

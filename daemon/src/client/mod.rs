@@ -8,6 +8,7 @@ mod credentials;
 mod faults;
 mod hop;
 mod policy;
+mod requests;
 #[cfg(test)]
 mod scripted;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
@@ -34,6 +35,7 @@ use tower::Service;
 pub(crate) use body::ClientLimits;
 pub(crate) use connect::system_tls;
 pub(crate) use policy::Policy;
+pub(crate) use requests::{Request, Requests};
 
 use connect::{CONNECT_WITHIN, Connector, GuardedResolver, Resolver, system_resolver};
 use credentials::Jar;
@@ -130,7 +132,7 @@ impl Inner {
             Trust::Open => &self.open,
             Trust::Guarded => &self.guarded,
         };
-        let mut request = Request::new(Empty::new());
+        let mut request = http::Request::new(Empty::new());
         *request.uri_mut() = hop
             .bare_url()
             .as_str()

@@ -8,13 +8,13 @@ use futures_util::future::BoxFuture;
 use health_default::HealthDefault;
 use sluice_core::conf::SettingValue;
 use sluice_core::health::{Factor, Observation, Sample, Verdict};
-use sluice_core::plugin::{Handler, NoPlugins, PluginFault, Plugins, Scorer, Use};
+use sluice_core::plugin::{NoPlugins, PluginFault, Scorer, Use};
 use sluice_plugin_sdk::settings::{Key, Kind, Settings as _, Value};
 use sluice_plugin_sdk::{self as sdk, Scorer as _};
 
 /// The built-in scorer with the settings of a use of it, or with the usual ones. Settings that it does not take are
 /// logged, and the usual ones hold.
-pub(crate) fn built_in_scorer(of: Option<&Use>) -> Arc<dyn Scorer> {
+pub(super) fn built_in_scorer(of: Option<&Use>) -> Arc<dyn Scorer> {
     let asked = of.map(|of| HealthDefault::new(health_default::Settings::read(&|key| setting(of, key))?));
     let usual = || health_default::Settings::usual().and_then(HealthDefault::new);
     let made = match asked {
@@ -49,23 +49,6 @@ impl Scorer for BuiltIn {
     fn score(&self, sample: Arc<Sample>) -> BoxFuture<'_, Result<Verdict, PluginFault>> {
         let judged = self.0.judge(&to_sdk(&sample)).map(from_sdk);
         std::future::ready(judged.map_err(|why| PluginFault::Refused(why.into()))).boxed()
-    }
-}
-
-/// The built-in scorer, and no plugin beside it.
-pub(crate) struct BuiltInAlone;
-
-impl Plugins for BuiltInAlone {
-    fn scorer(&self, _: &Use, _: &str) -> Arc<dyn Scorer> {
-        Arc::new(NoPlugins)
-    }
-
-    fn built_in_scorer(&self, of: Option<&Use>) -> Arc<dyn Scorer> {
-        built_in_scorer(of)
-    }
-
-    fn handler(&self, _: &Use, _: Option<&str>) -> Arc<dyn Handler> {
-        Arc::new(NoPlugins)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::api::view::{ChangeView, ConfigView, FileView, Outcome, ProblemView, R
 use crate::edge::{Cors, Edge, EdgeMetrics, Identity, Limits, Listener, Routes, Settings};
 use crate::files;
 use crate::kinds::KINDS;
+use crate::plugin::PluginHost;
 use crate::telemetry::{ConfigMetrics, LogHandle};
 
 /// How long reading the directory and its secrets may take: a file system that hangs must not hold up signals.
@@ -55,6 +56,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: ConfigMetrics,
     pub(crate) events: Events,
     pub(crate) log: LogHandle,
+    pub(crate) plugins: PluginHost,
 }
 
 /// Owns what runs, and changes it. One reload at a time: it is called from one task.
@@ -146,6 +148,7 @@ impl Reloader {
     fn apply(&mut self, settled: Settled, prepared: Prepared, cause: &'static str) -> ReloadView {
         let diff = plan::diff(&self.good.plan, &settled.good.plan);
         let changes = self.touched(&settled.good.plan);
+        self.parts.plugins.apply(&settled.good.plan);
         let left = self.parts.fleet.apply(&settled.good.plan);
         self.swap_routes();
         self.stop_all(left, "it left the configuration");
