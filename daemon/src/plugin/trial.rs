@@ -219,7 +219,9 @@ fn json(answered: Answered) -> Json {
         Answered::Reaction(reaction) => {
             let action = |(name, argument): (String, Option<String>)| serde_json::json!({ "name": name, "argument": argument });
             let actions: Vec<Json> = reaction.actions.into_iter().map(action).collect();
-            serde_json::json!({ "actions": actions, "wake_after_ms": reaction.wake_after.map(|wake| wake.as_millis() as u64) })
+            let wake_after_ms =
+                reaction.wake_after.map(|wake| u64::try_from(wake.as_millis()).unwrap_or(u64::MAX));
+            serde_json::json!({ "actions": actions, "wake_after_ms": wake_after_ms })
         }
     }
 }
