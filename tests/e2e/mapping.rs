@@ -65,14 +65,24 @@ impl Three {
 
     /// Lets the first source fail, the second one take its place and end, the slate play, and the first one come back.
     pub(super) async fn goes_round(&self) {
+        let view = fed_by(&self.sluice, 0, SLOW).await;
+        assert_eq!(view["renditions"][0]["fed_by"], fed("whole", "video-1"), "{view}");
         self.fails();
-        fed_by(&self.sluice, 1, SLOW).await;
+        let view = fed_by(&self.sluice, 1, SLOW).await;
+        for at in 0..3 {
+            assert_eq!(view["renditions"][at]["fed_by"], fed("split", "main"), "{view}");
+        }
         let view = fed_by(&self.sluice, 2, SLOW).await;
         assert_eq!(view["last_switch"]["reason"], "stall", "{view}");
         self.recovers();
         let view = fed_by(&self.sluice, 0, SLOW).await;
         assert_eq!(view["last_switch"]["reason"], "return", "{view}");
+        assert_eq!(view["renditions"][2]["fed_by"], fed("whole", "audio-1"), "{view}");
     }
+}
+
+fn fed(how: &str, from: &str) -> serde_json::Value {
+    serde_json::json!({ "how": how, "from": [from] })
 }
 
 /// How long each discontinuity sequence played but the first and the last.

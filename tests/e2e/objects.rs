@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use http::Method;
-use sluice_harness::{Connection, Listing, Reply, Version, eventually};
+use sluice_harness::origin::{Live, Origin};
+use sluice_harness::{Connection, Listing, Reply, Version, Viewer, eventually};
 
-use super::{SOON, Stage};
+use super::{SOON, Stage, serves, setup};
 
 async fn ask(stage: &Stage, method: Method, path: &str, headers: &[(&str, &str)]) -> Reply {
     let mut connection = Connection::open(stage.sluice.viewers, Version::One).await;
@@ -79,4 +80,23 @@ async fn the_origin_sees_few_connections_and_each_segment_once() {
     let polls = stage.origin.asked("index");
     let steps = polls.windows(2).skip(1).map(|pair| pair[1].at - pair[0].at);
     assert!(steps.clone().all(|step| step >= Duration::from_millis(400)), "{:?}", steps.collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_playlist_holds_three_target_durations_where_window_and_buffer_are_too_few_short_segments() {
+    let (origin, live) = (Origin::start().await, Live::new("a").targeting(3).window(12).filled(12));
+    origin.mount("/news", &live);
+    let _ticking = live.ticking(Duration::from_secs(1));
+    let text = format!(
+        "pipeline \"news\" {{\n source \"hls\" \"{}\"\n buffer \"memory\" segments=4
+         sink \"hls\" path=\"/live/news\" window=3\n}}\n",
+        origin.url("/news/index.m3u8")
+    );
+    let sluice = setup().file("news.kdl", &text).start().await;
+    serves(&sluice, "/live/news/index.m3u8").await;
+    let mut viewing = Viewer::new(sluice.viewers, "/live/news/index.m3u8").watch();
+    viewing.takes(16, SOON).await;
+    viewing.stop().await.assert_whole();
+    let playlist = sluice.get("/live/news/index.m3u8").await.text();
+    assert_eq!(Listing::read(&playlist).entries.len(), 9, "of one second each:\n{playlist}");
 }

@@ -6,6 +6,7 @@ mod events;
 mod gate;
 mod health;
 mod problem;
+pub(crate) mod rendition;
 mod router;
 mod server;
 pub(crate) mod view;

@@ -35,6 +35,7 @@ impl Control for Scripted {
             duration_seconds: 18.0,
             first_sequence: Some(10),
             last_sequence: Some(12),
+            fed_by: None,
         }];
         let (name, path) = ("hls".to_owned(), "/live/news".to_owned());
         vec![PipelineView {

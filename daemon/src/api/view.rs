@@ -4,7 +4,9 @@ use super::HealthBrief;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sluice_core::conf::{Problem, Severity};
-use sluice_core::pipeline::{LastSwitch, Pushed, Rendition, Shared, SourceStatus};
+use sluice_core::pipeline::{LastSwitch, Pushed, Shared, SourceStatus};
+
+pub(crate) use super::rendition::RenditionView;
 
 /// A pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,23 +86,6 @@ pub(crate) struct FaultView {
     pub(crate) message: String,
 }
 
-/// A rendition's window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct RenditionView {
-    /// Its name.
-    pub(crate) name: String,
-    /// Closed segments.
-    pub(crate) segments: usize,
-    /// Their bytes.
-    pub(crate) bytes: u64,
-    /// Their playing time.
-    pub(crate) duration_seconds: f64,
-    /// The media sequence of the first; none while it is empty.
-    pub(crate) first_sequence: Option<u64>,
-    /// The media sequence of the last.
-    pub(crate) last_sequence: Option<u64>,
-}
-
 /// A sink.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SinkView {
@@ -164,8 +149,9 @@ impl PipelineView {
         let chain = shared.chain();
         let feeding = chain.sources.iter().find(|source| source.feeds);
         let set = shared.renditions();
-        let renditions =
-            set.iter().flat_map(|set| &set.renditions).map(|one| RenditionView::of(one)).collect();
+        let fed = shared.fed();
+        let renditions = set.iter().flat_map(|set| set.renditions.iter().enumerate());
+        let renditions = renditions.map(|(at, one)| RenditionView::of(one, fed.get(at))).collect();
         let sinks = sinks.into_iter().map(|(name, path)| {
             let metrics = shared.metrics.sink(name);
             let (name, path) = (name.to_owned(), path.to_owned());
@@ -223,20 +209,6 @@ impl From<&LastSwitch> for SwitchView {
             reason: last.reason.to_owned(),
             message: last.words.clone(),
             gap_seconds: last.gap_seconds,
-        }
-    }
-}
-
-impl RenditionView {
-    fn of(rendition: &Rendition) -> Self {
-        let window = rendition.window.snapshot();
-        Self {
-            name: rendition.spec.name.clone(),
-            segments: window.segments.len(),
-            bytes: window.len_bytes(),
-            duration_seconds: window.duration().as_secs_f64(),
-            first_sequence: window.segments.first().map(|segment| segment.sequence),
-            last_sequence: window.segments.last().map(|segment| segment.sequence),
         }
     }
 }

@@ -8,17 +8,19 @@ use std::sync::Arc;
 use kdl::{KdlDocument, KdlEntry};
 use serde::Serialize;
 use sluice_core::conf::{Code, File, Place, Problem, Problems, Severity};
-use sluice_core::plan::{Good, Settled};
+use sluice_core::plan::{Needed, Settled, Thing, needed};
 
 use super::{CONFIGURATION, Format, complain, print, read, render};
+use crate::files::SystemLookup;
+use crate::kinds::KINDS;
 
 /// Checks and prints: 0 without errors, else 78.
 pub(super) fn check(dir: &Path, format: Format) -> ExitCode {
-    let settled = match read(dir) {
-        Ok(settled) => settled,
+    let (files, settled) = match read(dir) {
+        Ok(read) => read,
         Err(code) => return code,
     };
-    let mut missing = missing(&settled.good);
+    let mut missing = missing(&files);
     missing.extend(nothing_to_read(dir, &settled));
     let good = !settled.problems.are_fatal() && missing.is_empty();
     let code = if good { 0 } else { CONFIGURATION };
@@ -65,27 +67,16 @@ impl std::fmt::Display for Missing {
     }
 }
 
-fn missing(good: &Good) -> Vec<Missing> {
-    let plan = &good.plan;
-    let mut needed: Vec<(String, std::path::PathBuf, &'static str)> = Vec::new();
-    let mut need = |by: &str, files: Vec<(std::path::PathBuf, &'static str)>| {
-        needed.extend(files.into_iter().map(|(path, what)| (by.to_owned(), path, what)));
-    };
-    need("the server", plan.server.files());
-    for pipeline in plan.enabled() {
-        let by = format!("pipeline `{}`", pipeline.name);
-        for source in &pipeline.sources {
-            need(&by, source.spec.files());
-            let programs = source.spec.programs().into_iter().filter(|name| !is_program(name));
-            need(&by, programs.map(|name| (name.into(), "program")).collect());
-        }
-        need(&by, pipeline.buffer.spec.files());
-        pipeline.sinks.iter().for_each(|sink| need(&by, sink.spec.files()));
-    }
-    let gone = needed.into_iter().filter(|(_, path, what)| *what == "program" || !path.is_file());
-    let missing = gone.map(|(needed_by, path, what)| {
-        let path = path.display().to_string();
-        Missing { what, needed_by, place: place_of(&good.files, &path), path }
+/// What is not there of what all files need, those with problems too.
+fn missing(files: &[(String, String)]) -> Vec<Missing> {
+    let needed = needed(files, &KINDS, &SystemLookup);
+    let missing = needed.into_iter().filter_map(|Needed { by: needed_by, what }| {
+        let (what, path) = match what {
+            Thing::File(path, what) if !path.is_file() => (what, path.display().to_string()),
+            Thing::Program(name) if !is_program(&name) => ("program", name),
+            _ => return None,
+        };
+        Some(Missing { what, needed_by, place: place_of(files, &path), path })
     });
     missing.collect()
 }
@@ -235,10 +226,17 @@ mod tests {
     use sluice_core::plan::{Good, settle};
 
     use super::*;
-    use crate::kinds::KINDS;
+
+    fn file(text: &str) -> [(String, String); 1] {
+        [("a.kdl".to_owned(), text.to_owned())]
+    }
 
     fn settled(text: &str) -> Settled {
-        settle(&[("a.kdl".to_owned(), text.to_owned())], &Good::default(), &KINDS, &NoSecrets)
+        settle(&file(text), &Good::default(), &KINDS, &NoSecrets)
+    }
+
+    fn missing_words(text: &str) -> Vec<String> {
+        missing(&file(text)).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -262,21 +260,20 @@ mod tests {
             )
         };
         for program in ["no-such-program-7", "/nowhere/ffmpeg", "/etc/passwd"] {
-            let found: Vec<String> =
-                missing(&settled(&text(program)).good).iter().map(ToString::to_string).collect();
-            assert_eq!(found, [format!("the program {program} of pipeline `a` is missing")]);
+            assert_eq!(
+                missing_words(&text(program)),
+                [format!("the program {program} of pipeline `a` is missing")]
+            );
         }
         for program in ["sh", "/bin/sh"] {
-            assert!(missing(&settled(&text(program)).good).is_empty());
+            assert!(missing_words(&text(program)).is_empty());
         }
     }
 
     #[test]
     fn what_is_missing_is_shown_where_it_is_named() {
-        let settled = settled(
-            "pipeline \"a\" {\n    source \"exec\" \"no-such-program-7\" \"-i\"\n    sink \"hls\" path=\"/a\"\n}\n",
-        );
-        let missing = missing(&settled.good);
+        let text = "pipeline \"a\" {\n    source \"exec\" \"no-such-program-7\" \"-i\"\n    sink \"hls\" path=\"/a\"\n}\n";
+        let (settled, missing) = (settled(text), missing(&file(text)));
         let place = missing[0].problem().unwrap().place;
         assert_eq!(place.to_string(), "a.kdl:2:19");
         assert_eq!(place.file.text.get(place.span.clone()), Some("\"no-such-program-7\""));
@@ -297,14 +294,27 @@ mod tests {
 
     #[test]
     fn a_certificate_that_is_not_there_is_named() {
-        let settled = settled("server { tls cert=\"/nowhere/cert.pem\" key=\"/nowhere/key.pem\"; }");
-        let found: Vec<String> = missing(&settled.good).iter().map(ToString::to_string).collect();
         assert_eq!(
-            found,
+            missing_words("server { tls cert=\"/nowhere/cert.pem\" key=\"/nowhere/key.pem\"; }"),
             [
                 "the certificate /nowhere/cert.pem of the server is missing",
                 "the private key /nowhere/key.pem of the server is missing",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_missing_is_named_beside_every_other_problem() {
+        let text = "server {\n    drian \"5s\"\n    tls cert=\"/nowhere/cert.pem\" key=\"/etc/passwd\"\n}
+pipeline \"a\" {\n    source \"file\" \"/nowhere/slate.ts\" lop=#true\n    source \"nonsense\"\n}
+pipeline \"B!\" {\n    source \"exec\" \"/nowhere/ffmpeg\"\n    sink \"hls\"\n}
+pipeline \"off\" enabled=#false {\n    source \"file\" \"/nowhere/else.ts\"\n    sink \"hls\" path=\"/off\"\n}\n";
+        assert!(settled(text).problems.errors().count() >= 5);
+        let expected = [
+            "the certificate /nowhere/cert.pem of the server is missing",
+            "the transport stream /nowhere/slate.ts of pipeline `a` is missing",
+            "the program /nowhere/ffmpeg of pipeline `B!` is missing",
+        ];
+        assert_eq!(missing_words(text), expected);
     }
 }

@@ -11,7 +11,7 @@ use super::{CONFIGURATION, complain, read, render};
 /// Prints the plan; with problems, prints those: 78.
 pub(super) fn config(dir: &Path, reveal: bool) -> ExitCode {
     let settled = match read(dir) {
-        Ok(settled) => settled,
+        Ok((_, settled)) => settled,
         Err(code) => return code,
     };
     if settled.problems.are_fatal() {

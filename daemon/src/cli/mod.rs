@@ -1,5 +1,6 @@
 //! The command line.
 
+mod beneath;
 mod check;
 mod config;
 mod kinds;
@@ -148,7 +149,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(dir: &Path) -> ExitCode {
     let settled = match read(dir) {
-        Ok(settled) => settled,
+        Ok((_, settled)) => settled,
         Err(code) => return code,
     };
     if let Err(error) = io::stderr().lock().write_all(render::problems(&settled.problems).as_bytes()) {
@@ -157,10 +158,16 @@ fn run(dir: &Path) -> ExitCode {
     if settled.problems.are_fatal() { ExitCode::from(CONFIGURATION) } else { crate::app::run(dir, settled) }
 }
 
+/// The texts of a configuration by file name.
+type Files = Vec<(String, String)>;
+
 /// Reads a directory as at the start: nothing is in force before. An error was printed.
-fn read(dir: &Path) -> Result<Settled, ExitCode> {
+fn read(dir: &Path) -> Result<(Files, Settled), ExitCode> {
     match files::read_dir(dir) {
-        Ok(files) => Ok(settle(&files, &Good::default(), &KINDS, &SystemLookup)),
+        Ok(files) => {
+            let settled = settle(&files, &Good::default(), &KINDS, &SystemLookup);
+            Ok((files, settled))
+        }
         Err(error) => {
             Err(complain(&format!("error: cannot read the configuration: {error}\n"), CONFIGURATION))
         }

@@ -12,10 +12,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sluice_core::health::Level;
 use thiserror::Error;
 use tokio::net::TcpStream;
 
+use super::beneath::beneath;
 use crate::api::view::{Outcome, PipelineView, ReloadView};
 
 /// The exit code for a configuration with problems (EX_CONFIG of sysexits.h).
@@ -226,23 +226,10 @@ fn table(pipelines: &[PipelineView]) -> String {
             Cell::new(&pipeline.reason),
         ]);
         for (name, state, reason) in beneath(pipeline) {
-            table.add_row([&format!("  {name}"), state, "", "", "", "", "", reason]);
+            table.add_row([&format!("  {name}"), state, "", "", "", "", "", &reason]);
         }
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
-}
-
-/// What stands beneath a pipeline: its health where that is not good, the sources of its chain that are not active, and
-/// recorders that are not well. Name, state and reason.
-fn beneath(pipeline: &PipelineView) -> impl Iterator<Item = (&str, &str, &str)> {
-    let others = pipeline.sources.iter().filter(|source| source.state != "active");
-    let others = others.map(|source| (&*source.name, &*source.state, &*source.reason));
-    let others = others.filter(|_| pipeline.sources.len() > 1);
-    let unwell = pipeline.pushing.iter().filter(|sink| !matches!(&*sink.state, "running" | "waiting"));
-    let health = pipeline.health.iter().filter(|health| health.level != Level::Good);
-    let health = health.map(|health| ("health", health.level.word(), &*health.words));
-    let unwell = unwell.map(|sink| (&*sink.name, &*sink.state, &*sink.reason));
-    health.chain(others).chain(unwell)
 }
 
 fn describe(view: &ReloadView) -> String {
@@ -290,6 +277,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
+    use crate::api::rendition::FedView;
     use crate::api::testing::Running;
     use crate::api::view::{PushView, SourceView};
 
@@ -332,6 +320,8 @@ mod tests {
         };
         known[0].health = None;
         known[0].pushing = vec![recorder("paused"), recorder("running")];
+        let from = vec!["main".to_owned(), "english".to_owned()];
+        known[0].renditions[0].fed_by = Some(FedView { how: "joined".to_owned(), from });
         let text = table(&known);
         let beneath: Vec<Vec<_>> =
             text.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
@@ -339,6 +329,7 @@ mod tests {
             beneath,
             [
                 vec!["source", "2", "mpegts", "resting", "read_timeout"],
+                vec!["video", "joined", "main", "and", "english"],
                 vec!["sink", "2", "record", "paused", "no", "room", "is", "left"]
             ]
         );

@@ -111,10 +111,18 @@ fn header(last: &MediaPlaylist, now: &MediaPlaylist, violations: &mut Vec<Violat
     }
 }
 
-/// What left at the head must be counted: the media sequence by segments, the discontinuity sequence by the tags.
+/// What left at the head must be counted: the media sequence by segments, the discontinuity sequence by the tags. It must
+/// not leave a live playlist with less than three target durations.
 fn head(last: &MediaPlaylist, now: &MediaPlaylist, violations: &mut Vec<Violation>) {
     if now.media_sequence > last.media_sequence && last.playlist_type.is_some() {
         violations.push(Violation::new("6.2.1", 0, "a segment left a playlist of a type that keeps them"));
+    }
+    let least = 3.0 * now.target_duration.unwrap_or_default() as f64;
+    let listed: f64 = now.segments.iter().map(Segment::seconds).sum();
+    // durations are written in up to six decimals, each rounded
+    if now.media_sequence > last.media_sequence && !now.ended && listed + 0.001 < least {
+        let what = format!("a segment left, and {listed:.3} s of the {least} s that must stay are listed");
+        violations.push(Violation::new("6.2.2", 0, what));
     }
     let beyond = last.end();
     if now.media_sequence > beyond && !last.segments.is_empty() {

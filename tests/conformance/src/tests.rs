@@ -219,6 +219,16 @@ fn each_rule_of_a_playlist_that_changes_is_found_alone() {
 }
 
 #[test]
+fn no_segment_leaves_a_live_playlist_that_is_then_shorter_than_three_target_durations() {
+    assert_eq!(follow(&[&live(0, 2), &live(0, 3), &live(1, 4)]), [""; 0], "it may begin with less");
+    assert_eq!(follow(&[&live(0, 3), &live(1, 3)]), ["6.2.2"]);
+    let short = |from, to| live(from, to).replace("EXTINF:6,\n2.ts", "EXTINF:5.9,\n2.ts");
+    assert_eq!(follow(&[&short(0, 3), &short(1, 4)]), ["6.2.2"]);
+    assert_eq!(follow(&[&short(0, 4), &short(0, 5), &short(1, 5)]), [""; 0]);
+    assert_eq!(follow(&[&live(0, 3), &format!("{}#EXT-X-ENDLIST\n", live(1, 3))]), [""; 0]);
+}
+
+#[test]
 fn nothing_leaves_a_playlist_whose_type_keeps_it_and_nothing_comes_behind_its_end() {
     let event = |from, to| live(from, to).replace("VERSION:6\n", "VERSION:6\n#EXT-X-PLAYLIST-TYPE:EVENT\n");
     assert_eq!(follow(&[&event(0, 4), &event(0, 5)]), [""; 0]);

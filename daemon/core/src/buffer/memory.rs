@@ -16,7 +16,11 @@ pub const MEMORY: BufferKind = BufferKind {
         about: "Keeps the newest segments of each rendition in memory; what a pipeline has when it names no buffer.",
         example: r#"buffer "memory" segments=100 bytes="256MiB""#,
         entries: &[
-            Entry { form: "segments=N", about: "Segments of each rendition, 3 to 100000.", default: "100" },
+            Entry {
+                form: "segments=N",
+                about: "Segments of each rendition, 3 to 100000; those of the newest three target durations stay in any case.",
+                default: "100",
+            },
             Entry {
                 form: "bytes=\"256MiB\"",
                 about: "Bytes of each rendition, at least 1MiB; whichever bound is reached first holds.",

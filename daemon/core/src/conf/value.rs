@@ -6,7 +6,7 @@ use kdl::{KdlEntry, KdlValue};
 
 use super::scope::{Variable, substitute};
 use super::unread::nearest;
-use super::{Code, Node, Problem, Scalar, Show};
+use super::{ByteSize, Code, Node, Problem, Scalar, Show};
 
 /// A value with its place, after substitution and lookup.
 struct Found<'a> {
@@ -47,7 +47,12 @@ impl<'a> Node<'a> {
         }
         let message = format!("{} is out of bounds", subject(entry, what, self.name()));
         let bare = |bound: KdlValue| bound.as_string().map_or_else(|| bound.to_string(), str::to_owned);
-        self.wrong(&found, message, format!("it goes from {} to {}", bare(least), bare(most)));
+        let help = if most == ByteSize(u64::MAX).value() {
+            format!("it is at least {}", bare(least))
+        } else {
+            format!("it goes from {} to {}", bare(least), bare(most))
+        };
+        self.wrong(&found, message, help);
         None
     }
 

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::failover::{Listed, Observed};
+use super::mapping::{Fed, straight};
 use super::observing::Lineage;
 use super::opening::Way;
 use super::writer::{Outlet, Writer};
@@ -51,6 +53,8 @@ pub(super) struct Run {
     pub(super) purpose: Purpose,
     /// The discontinuity sequence at era 0, once the run is live.
     base: OnceLock<u64>,
+    /// What feeds each rendition that is served, once the source has opened its own.
+    fed: ArcSwapOption<Arc<[Fed]>>,
     pub(super) resumed: AtomicBool,
     pub(super) observed: watch::Sender<Observed>,
     /// Whether it has still to show that it is well.
@@ -74,7 +78,8 @@ impl Feed {
         let observed = watch::Sender::new(Observed::new(Instant::now()));
         let (base, resumed) = (OnceLock::new(), AtomicBool::new(false));
         let trial = Arc::new(AtomicBool::new(matches!(purpose, Purpose::Try(_))));
-        let run = Run { shared, metrics, lineage, generation, purpose, base, resumed, observed, trial };
+        let fed = ArcSwapOption::empty();
+        let run = Run { shared, metrics, lineage, generation, purpose, base, fed, resumed, observed, trial };
         Self { run: Arc::new(run) }
     }
 
@@ -90,8 +95,11 @@ impl Feed {
             }
         };
         self.run.observe(|seen| seen.targets(opening.target)); // the origin's own, which a stall is measured by
-        if let Some(Way::Refused(why)) = &way {
-            self.run.refuse(why);
+        match &way {
+            Some(Way::Refused(why)) => self.run.refuse(why),
+            Some(Way::Straight) => self.run.feeds(straight(opening.specs)),
+            Some(Way::Mapped(mapped)) => self.run.feeds(mapped.fed()),
+            None => {}
         }
         let outlet = |at| match &way {
             None => Outlet::Nowhere,
@@ -127,7 +135,8 @@ impl Feed {
         }
         shared.remember(fault);
         let state = shared.status().borrow().state;
-        if state == State::Live || !self.in_charge() {
+        // a stream that is over stays so while its origin is asked for another
+        if matches!(state, State::Live | State::Stopped) || !self.in_charge() {
             tracing::debug!(pipeline = %shared.name, %fault, "source fault");
         } else {
             shared.set_state(state, fault.to_string());
@@ -218,6 +227,14 @@ impl Run {
         }
     }
 
+    /// Notes what it feeds, and shows it where it does already.
+    fn feeds(&self, fed: Arc<[Fed]>) {
+        self.fed.store(Some(Arc::new(fed)));
+        if self.base.get().is_some() && self.in_charge().is_ok() {
+            self.shared.fed.store(self.fed.load_full());
+        }
+    }
+
     pub(super) fn is_on_trial(&self) -> bool {
         self.trial.load(Ordering::Acquire)
     }
@@ -231,6 +248,7 @@ impl Run {
             self.observe(|_| {}); // that it takes over is news
             self.shared.note_gap();
             self.shared.publish(set);
+            self.shared.fed.store(self.fed.load_full());
             let names = set.renditions.iter().map(|rendition| &rendition.spec.name);
             names.for_each(|name| self.shared.metrics.forget_playlist_age(name));
             let resumed = self.resumed.load(Ordering::Relaxed);

@@ -14,6 +14,7 @@ mod opening;
 mod opinion;
 pub mod program;
 mod pushing;
+mod remaking;
 mod rendition_set;
 #[cfg(test)]
 mod resuming_tests;
@@ -36,6 +37,7 @@ pub use feed::Feed;
 pub use fleet::Fleet;
 pub use following::{Follower, Found, Mark, Piece};
 pub use intake::{Cutting, Intake};
+pub use mapping::{Fed, FedHow};
 pub use opening::Opening;
 pub use pushing::{Marks, PushContext, PushState, PushStatus, Pushed, Pusher};
 pub use rendition_set::{Rendition, RenditionSet};

@@ -42,7 +42,8 @@ pub struct RenditionSet {
     pub succeeds: bool,
     /// The longest part (PART-TARGET) for the life of the set; none where it is not paced in parts.
     pub part_target: Option<Duration>,
-    pub(super) target_duration_secs: AtomicU64,
+    /// Its windows keep three of it.
+    pub(super) target_duration_secs: Arc<AtomicU64>,
 }
 
 impl RenditionSet {
@@ -91,7 +92,7 @@ impl RenditionSet {
             since: self.since,
             succeeds: self.succeeds,
             part_target: self.part_target,
-            target_duration_secs: AtomicU64::new(self.target_duration().as_secs()),
+            target_duration_secs: self.target_duration_secs.clone(),
         })
     }
 
@@ -119,7 +120,7 @@ impl RenditionSet {
             since: Instant::now(),
             succeeds: false,
             part_target: None,
-            target_duration_secs: AtomicU64::new(ceil_secs(target)),
+            target_duration_secs: Arc::new(AtomicU64::new(ceil_secs(target))),
         })
     }
 

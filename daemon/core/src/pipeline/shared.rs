@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::failover::ChainStatus;
+use super::mapping::Fed;
 use super::program::{Broadcast, Broadcasting};
 use super::rendition_set::ceil_secs;
 use super::{Around, Bounds, Opening, Rendition, RenditionSet, State, Status, Viewers, Window};
@@ -67,6 +68,7 @@ pub struct Shared {
     media: watch::Sender<Instant>,
     gap: ArcSwap<Duration>,
     chain: ArcSwap<ChainStatus>,
+    pub(super) fed: ArcSwapOption<Arc<[Fed]>>,
     pub(super) opinions: watch::Sender<Opinion>,
     pub(super) standing: ArcSwapOption<Standing>,
     pub(super) observing: super::observing::Observing,
@@ -102,6 +104,7 @@ impl Shared {
             media: watch::Sender::new(Instant::now()),
             gap: ArcSwap::default(),
             chain: ArcSwap::default(),
+            fed: ArcSwapOption::empty(),
             opinions: watch::Sender::default(),
             standing: ArcSwapOption::empty(),
             observing: super::observing::Observing::default(),
@@ -282,20 +285,23 @@ impl Shared {
     /// A set of new windows, which are served from the first segment on (see [`Shared::publish`]).
     pub(super) fn new_set(&self, opening: &Opening<'_>) -> Arc<RenditionSet> {
         let bounds = **self.bounds.load();
-        let renditions = opening.specs.iter().map(|spec| {
-            let window = Arc::new(Window::new(bounds, self.metrics.rendition(&spec.name)));
-            Arc::new(Rendition { spec: spec.clone(), window })
-        });
         let kept = self.renditions().map_or(0, |set| set.target_duration().as_secs());
         let least = self.least_target_secs.load(Ordering::Relaxed);
+        let target = Arc::new(AtomicU64::new(ceil_secs(opening.target).max(kept).max(least)));
+        let renditions = opening.specs.iter().map(|spec| {
+            let metrics = self.metrics.rendition(&spec.name);
+            let window = Arc::new(Window::new(bounds, target.clone(), metrics));
+            Arc::new(Rendition { spec: spec.clone(), window })
+        });
+        let renditions = renditions.collect();
         Arc::new(RenditionSet {
-            renditions: renditions.collect(),
+            renditions,
             independent_segments: opening.independent_segments,
             epoch: self.next_epoch(),
             since: Instant::now(),
             succeeds: kept > 0,
             part_target: opening.part_target,
-            target_duration_secs: AtomicU64::new(ceil_secs(opening.target).max(kept).max(least)),
+            target_duration_secs: target,
         })
     }
 

@@ -327,3 +327,14 @@ async fn the_end_of_a_stream_is_published_and_the_origin_asked_again() {
     reaches(&pipeline, State::Live).await;
     assert_eq!(segments(&pipeline, 0).len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_over_stays_so_while_its_origin_fails_and_a_new_source_starts_anew() {
+    let mut pipeline = start(source(1, &[&[SEGMENT], &[Act::Fail], &[], &[Act::Fail]]));
+    let stopped = reaches(&pipeline, State::Stopped).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(*pipeline.shared().status().borrow(), stopped, "nothing changed");
+    pipeline.retune(plan(source(1, &[&[Act::Wait(Duration::from_secs(1)), Act::Fail]])));
+    reaches(&pipeline, State::Starting).await;
+    reaches(&pipeline, State::Failed).await;
+}

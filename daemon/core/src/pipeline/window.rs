@@ -8,10 +8,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::media::playlist::render;
 use crate::media::{Media, Part, Segment};
 use crate::metrics::RenditionMetrics;
 
-/// How much a window holds. Both bounds hold at once; the newest segment always stays.
+/// How much a window holds. Both bounds hold at once, save that segments stay for three target durations whatever their
+/// number: playlists need them. The newest segment always stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Closed segments.
@@ -54,6 +56,11 @@ impl Snapshot {
     pub fn duration(&self) -> Duration {
         self.segments.iter().map(|segment| segment.media.duration).sum()
     }
+
+    /// What a playlist of `count` closed segments lists: see [`render::newest`].
+    pub fn newest(&self, count: usize, target_duration: Duration) -> &[Arc<Segment>] {
+        render::newest(&self.segments, count, target_duration)
+    }
 }
 
 /// The window. Writing is for the pipeline's feed alone.
@@ -63,6 +70,8 @@ pub struct Window {
     snapshot: ArcSwap<Snapshot>,
     head: watch::Sender<u64>,
     writing: Mutex<Writing>,
+    /// EXT-X-TARGETDURATION of its set.
+    target_duration_secs: Arc<AtomicU64>,
     metrics: RenditionMetrics,
 }
 
@@ -76,7 +85,11 @@ struct Writing {
 
 impl Window {
     /// An empty window; [`Window::begin`] gives its first numbers.
-    pub(crate) fn new(bounds: Bounds, metrics: RenditionMetrics) -> Self {
+    pub(crate) fn new(
+        bounds: Bounds,
+        target_duration_secs: Arc<AtomicU64>,
+        metrics: RenditionMetrics,
+    ) -> Self {
         Self {
             version: AtomicU64::new(0),
             snapshot: ArcSwap::default(),
@@ -87,6 +100,7 @@ impl Window {
                 discontinuity_sequence: 0,
                 since_mark: Duration::ZERO,
             }),
+            target_duration_secs,
             metrics,
         }
     }
@@ -223,7 +237,7 @@ impl Window {
         let mut writing = self.lock();
         let mut next = Snapshot::clone(&self.snapshot.load());
         let (result, wakes) = change(&mut writing, &mut next);
-        writing.evict(&mut next);
+        writing.evict(&mut next, Duration::from_secs(self.target_duration_secs.load(Ordering::Relaxed)));
         next.version += 1;
         self.metrics.buffer_bytes.set(i64::try_from(next.len_bytes()).unwrap_or(i64::MAX));
         self.metrics.buffer_segments.set(i64::try_from(next.segments.len()).unwrap_or(i64::MAX));
@@ -295,12 +309,11 @@ impl Writing {
         }
     }
 
-    fn evict(&self, next: &mut Snapshot) {
-        let mut bytes = next.len_bytes();
-        let mut leaving = 0;
-        while next.segments.len() - leaving > self.bounds.segments.max(1)
-            || (bytes > self.bounds.bytes && next.segments.len() - leaving > 1)
-        {
+    fn evict(&self, next: &mut Snapshot, target_duration: Duration) {
+        let kept = next.newest(self.bounds.segments.max(1), target_duration);
+        let mut leaving = next.segments.len() - kept.len();
+        let mut bytes: u64 = kept.iter().map(|segment| segment.media.len_bytes()).sum();
+        while bytes > self.bounds.bytes && next.segments.len() - leaving > 1 {
             bytes -= next.segments[leaving].media.len_bytes();
             leaving += 1;
         }

@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 
 fn window(bounds: Bounds) -> Window {
     let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap()).pipeline("news");
-    let window = Window::new(bounds, metrics.rendition("main"));
+    let window = Window::new(bounds, Arc::default(), metrics.rendition("main"));
     window.begin(100, 7);
     window
 }
@@ -156,4 +156,33 @@ async fn a_reader_keeps_what_it_holds_and_wakes_with_the_next_segment() {
     assert_eq!(held.find(100).map(|segment| segment.media.len_bytes()), Some(10), "shared bytes stay");
     assert!(window.snapshot().find(100).is_none());
     assert_eq!(window.snapshot().find(101).map(|segment| segment.media.len_bytes()), Some(20));
+}
+
+#[test]
+fn segments_stay_for_three_target_durations_whatever_their_number() {
+    let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap()).pipeline("news");
+    let target = Arc::new(AtomicU64::new(4));
+    let bounds = Bounds { segments: 3, bytes: 1000 };
+    let window = Window::new(bounds, target.clone(), metrics.rendition("main"));
+    let numbers =
+        |segments: &[Arc<Segment>]| -> Vec<u64> { segments.iter().map(|one| one.sequence).collect() };
+    let mut first = 0;
+    for secs in [4, 4, 4, 1, 1, 2, 4, 4, 4, 4, 1] {
+        window.append(Media { duration: Duration::from_secs(secs), ..media(0, 10) }, 0);
+        let snapshot = window.snapshot();
+        let shown = snapshot.newest(3, Duration::from_secs(4));
+        assert_eq!(numbers(shown), numbers(&snapshot.segments));
+        assert!(shown.len() >= 3 || snapshot.find(0).is_some());
+        let left = snapshot.segments[0].sequence > first;
+        assert!(!left || snapshot.duration() >= Duration::from_secs(12), "{snapshot:?}");
+        assert!(snapshot.segments[0].sequence >= first, "what left never comes back");
+        first = snapshot.segments[0].sequence;
+    }
+    assert_eq!(
+        numbers(&window.snapshot().segments),
+        [7, 8, 9, 10],
+        "4 + 4 + 4 + 1: without the 7 it were 9 s"
+    );
+    window.resize(Bounds { segments: 3, bytes: 20 });
+    assert_eq!(numbers(&window.snapshot().segments), [9, 10], "the bound in bytes holds");
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::conflict::Taken;
 use super::follow::Followers;
+use super::needed::Needed;
 use super::stage::{self, Staged};
 use super::template::{Template, Templates};
 use super::{Failover, HandlerPlan, HealthPlan, PipelinePlan, StagePlan};
 use crate::conf::{Code, Node, Place, Problem, Scope, Variable, decode, nearest};
-use crate::stage::{BufferSpec, Kinds, SinkForm, SinkSpec, SourceSpec};
+use crate::stage::{BufferSpec, Configured, Kinds, SinkForm, SinkSpec, SourceSpec};
 
 /// The longest name of a pipeline, in characters.
 const LONGEST_NAME: usize = 64;
@@ -21,6 +22,7 @@ pub(super) struct Surroundings<'r, 'a> {
     pub(super) templates: &'r mut Templates<'a>,
     pub(super) taken: &'r mut Taken,
     pub(super) followers: &'r mut Followers,
+    pub(super) needed: &'r mut Vec<Needed>,
     /// The plugins that something uses.
     pub(super) used_plugins: &'r mut BTreeSet<Arc<str>>,
     /// Whether a file is missing from what was read, so that a template may be missing for this reason alone.
@@ -46,7 +48,15 @@ pub(super) fn pipeline(node: &Node<'_>, around: &mut Surroundings<'_, '_>) -> Op
     let variables = variables(node, name.as_deref(), template)?;
     let scope = Scope { variables: &variables, ..node.scope() };
     let stages = gather(node, scope, template);
-    let mut stages = read_stages(node, &stages, around.kinds)?;
+    let enabled = enabled.unwrap_or(true);
+    // a pipeline whose name is wrong has needs all the same
+    let written = || node.kdl().get(0).and_then(|value| value.as_string()).unwrap_or_default();
+    let called = name.as_deref().unwrap_or_else(written);
+    let mut stages = read_stages(node, &stages, around.kinds, |stage| {
+        if enabled {
+            around.needed.extend(Needed::of_stage(called, stage));
+        }
+    })?;
     for source in &mut stages.sources {
         if let (Some(name), Some((followed, place))) = (&name, source.follows.take()) {
             around.followers.add(name, followed, place);
@@ -54,7 +64,6 @@ pub(super) fn pipeline(node: &Node<'_>, around: &mut Surroundings<'_, '_>) -> Op
     }
     around.used_plugins.insert(stages.health.run.plugin.clone());
     around.used_plugins.extend(stages.handlers.iter().map(|handler| handler.run.plugin.clone()));
-    let enabled = enabled.unwrap_or(true);
     for source in stages.sources.iter().filter(|_| enabled) {
         let Some(address) = source.plan.spec.listens() else { continue };
         let pipeline = name.as_deref().unwrap_or_default();
@@ -180,7 +189,13 @@ fn gather<'s>(node: &Node<'s>, scope: Scope<'s>, template: Option<&Template<'s>>
     stages
 }
 
-fn read_stages(node: &Node<'_>, stages: &[Node<'_>], kinds: &Kinds) -> Option<Stages> {
+/// Reads the stages, and shows `see` each that can be read.
+fn read_stages(
+    node: &Node<'_>,
+    stages: &[Node<'_>],
+    kinds: &Kinds,
+    mut see: impl FnMut(&dyn Configured),
+) -> Option<Stages> {
     let of = |name: &'static str| stages.iter().filter(move |stage| stage.name() == name);
     let sources: Vec<_> = of("source").map(|source| stage::source(source, kinds)).collect();
     if sources.is_empty() {
@@ -201,6 +216,9 @@ fn read_stages(node: &Node<'_>, stages: &[Node<'_>], kinds: &Kinds) -> Option<St
     if sinks.is_empty() {
         missing::<()>(node, "sink", "write a sink: what viewers are served");
     }
+    sources.iter().flatten().for_each(|source| see(&*source.plan.spec));
+    buffer.iter().for_each(|buffer| see(&*buffer.plan.spec));
+    sinks.iter().flatten().for_each(|(sink, _)| see(&*sink.plan.spec));
     let health = read_health(node, of("health"));
     let handlers: Vec<_> = of("on").map(|handler| HandlerPlan::decode(handler, true)).collect();
     let (sources, sinks) =

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::conflict::Taken;
 use super::follow::Followers;
 use super::later::LATER;
+use super::needed::Needed;
 use super::pipeline::{Surroundings, pipeline};
 use super::template::Templates;
 use super::{HandlerPlan, Plan, PluginPlan, server};
@@ -17,14 +18,24 @@ const TOP_LEVEL: &[&str] = &["server", "template", "pipeline", "plugin", "on"];
 /// pipeline that has no problem; whether it may be applied is for [`Problems::are_fatal`] to say. Every problem of
 /// every file is reported; a problem between two files is one of the later file.
 pub fn read(files: &[(String, String)], kinds: &Kinds, lookup: &dyn Lookup) -> (Plan, Problems) {
+    let (plan, problems, _) = read_all(files, kinds, lookup);
+    (plan, problems)
+}
+
+/// Reads `files` as [`read`] does, with what they need to exist.
+pub(super) fn read_all(
+    files: &[(String, String)],
+    kinds: &Kinds,
+    lookup: &dyn Lookup,
+) -> (Plan, Problems, Vec<Needed>) {
     let problems = Collector::default();
     let mut files: Vec<&(String, String)> = files.iter().collect();
     files.sort();
     let parsed: Vec<_> = files.iter().map(|(name, text)| Document::parse(name, text, &problems)).collect();
     let partial = parsed.iter().any(Option::is_none);
     let documents: Vec<Document> = parsed.into_iter().flatten().collect();
-    let plan = merge(&documents, kinds, lookup, &problems, partial);
-    (plan, problems.finish())
+    let (plan, needed) = merge(&documents, kinds, lookup, &problems, partial);
+    (plan, problems.finish(), needed)
 }
 
 fn merge(
@@ -33,7 +44,7 @@ fn merge(
     lookup: &dyn Lookup,
     problems: &Collector,
     partial: bool,
-) -> Plan {
+) -> (Plan, Vec<Needed>) {
     let mut nodes: Vec<Node<'_>> = Vec::new();
     for document in documents {
         let file = &document.file;
@@ -49,6 +60,7 @@ fn merge(
     }
     let mut templates = Templates::default();
     of("template").for_each(|node| templates.add(node));
+    let mut needed = Needed::of_server(&plan.server);
     let (mut taken, mut followers, mut used_plugins) =
         (Taken::default(), Followers::default(), BTreeSet::new());
     let mut around = Surroundings {
@@ -56,6 +68,7 @@ fn merge(
         templates: &mut templates,
         taken: &mut taken,
         followers: &mut followers,
+        needed: &mut needed,
         used_plugins: &mut used_plugins,
         partial,
     };
@@ -71,7 +84,7 @@ fn merge(
     unused.for_each(|plugin| problems.add(unused_plugin(plugin)));
     followers.problems(&taken, partial).into_iter().for_each(|problem| problems.add(problem));
     templates.unused().for_each(|problem| problems.add(problem));
-    plan
+    (plan, needed)
 }
 
 fn add_plugin(plan: &mut Plan, node: &Node<'_>) {

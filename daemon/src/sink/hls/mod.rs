@@ -34,7 +34,8 @@ pub(crate) const HLS: SinkKind = SinkKind {
             },
             Entry {
                 form: "window=N",
-                about: "Segments in a playlist, 3 to 10000. Older ones can be fetched while the buffer has them.",
+                about: "Segments in a playlist, 3 to 10000; more where they last less than three target durations. Older \
+                        ones can be fetched while the buffer has them.",
                 default: "6",
             },
             Entry {

@@ -23,7 +23,7 @@ const FIRST_PARTS: u32 = 3;
 /// How the media playlists of a sink look.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Form {
-    /// Segments in a playlist.
+    /// Segments in a playlist; more where they are shorter than three target durations.
     pub(super) window: usize,
     /// Whether clients can wait, skip, and take parts.
     pub(super) is_low_latency: bool,
@@ -91,13 +91,12 @@ impl MediaPlaylist {
         )
     }
 
-    fn shown<'a>(&self, snapshot: &'a Snapshot) -> &'a [Arc<Segment>] {
-        let segments = &snapshot.segments;
-        segments.get(segments.len().saturating_sub(self.form.window)..).unwrap_or_default()
+    fn shown<'a>(&self, snapshot: &'a Snapshot, set: &RenditionSet) -> &'a [Arc<Segment>] {
+        snapshot.newest(self.form.window, set.target_duration())
     }
 
     fn subject(&self, snapshot: &Snapshot, set: &RenditionSet) -> Subject {
-        let shown = self.shown(snapshot);
+        let shown = self.shown(snapshot, set);
         let sequence = |segment: Option<&Arc<Segment>>| segment.map_or(0, |segment| segment.sequence);
         let part_target = self.form.part_target(set);
         let open = snapshot.open.as_ref().map(|open| {
@@ -134,9 +133,9 @@ impl MediaPlaylist {
             let reports = self.reports(set, part_target);
             let open = snapshot.open.as_deref();
             let low_latency = LowLatency { part_target, open, reports: &reports, scope };
-            low_latency::media(self.shown(snapshot), &options, &low_latency)
+            low_latency::media(self.shown(snapshot, set), &options, &low_latency)
         } else {
-            render::media(self.shown(snapshot), &options)
+            render::media(self.shown(snapshot, set), &options)
         };
         // versions begin anew where other renditions take the place of these; sequences never do
         let kind = if scope == Scope::Delta { "-delta" } else { "" };

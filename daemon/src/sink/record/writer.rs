@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use nix::sys::statvfs::statvfs;
@@ -11,12 +12,16 @@ use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::metrics::RecordMetrics;
 use sluice_core::pipeline::{PushContext, PushState};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::Record;
 use super::shelf::{Happened, Shelf, Write};
 
 /// Writing goes on when there is at least so much room.
 const LEAST_ROOM_BYTES: u64 = 1 << 20;
+
+/// A file that is finished so long behind another, or longer, has a line of its own in the log.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// What the writer is asked.
 pub(super) enum Command {
@@ -38,11 +43,31 @@ pub(super) struct Writer {
     shelf: Option<Shelf>,
     /// The last write that was done.
     done: Option<u64>,
+    told: Told,
+}
+
+/// What the log was told of finished files. Those that catch up with a window come many at once, and share a line.
+#[derive(Default)]
+struct Told {
+    /// When it was told last.
+    at: Option<Instant>,
+    /// What it was not told yet.
+    files: u64,
+    bytes: u64,
+    seconds: f64,
+}
+
+impl Told {
+    fn add(&mut self, bytes: u64, seconds: f64) {
+        self.files += 1;
+        self.bytes += bytes;
+        self.seconds += seconds;
+    }
 }
 
 impl Writer {
     pub(super) fn new(spec: Record, context: PushContext, metrics: RecordMetrics) -> Self {
-        Self { spec, context, metrics, shelf: None, done: None }
+        Self { spec, context, metrics, shelf: None, done: None, told: Told::default() }
     }
 
     /// Works until nobody can ask any more. Blocks.
@@ -64,6 +89,7 @@ impl Writer {
             }
         }
         self.finish();
+        self.tell_finished();
     }
 
     fn write(&mut self, write: &Write) -> Result<(), Fault> {
@@ -105,6 +131,7 @@ impl Writer {
     }
 
     fn tend(&mut self) {
+        self.tell_finished();
         if self.shelf.as_ref().is_some_and(|shelf| !shelf.is_whole()) {
             tracing::warn!(
                 dir = self.spec.dir,
@@ -144,6 +171,15 @@ impl Writer {
         room.is_ok_and(|room| room >= LEAST_ROOM_BYTES.max(bytes.saturating_mul(2)))
     }
 
+    /// Tells the log of the files that were finished since it was told last.
+    fn tell_finished(&mut self) {
+        let Told { files, bytes, seconds, .. } = std::mem::take(&mut self.told);
+        if files > 0 {
+            let (pipeline, dir) = (&self.context.pipeline.name, &self.spec.dir);
+            tracing::info!(%pipeline, dir, files, bytes, seconds, "recordings finished");
+        }
+    }
+
     /// Tells what happened; gives whether a file was finished.
     fn tell(&mut self) -> bool {
         let happened = self.shelf.as_mut().map(Shelf::happened).unwrap_or_default();
@@ -157,7 +193,12 @@ impl Writer {
                 Happened::Finished(entry) => {
                     let (file, bytes) = (entry.name.to_string(), entry.bytes);
                     let seconds = entry.duration.as_secs_f64();
-                    tracing::info!(pipeline = %pipeline.name, dir, file, bytes, seconds, "recording finished");
+                    if self.told.at.is_none_or(|at| at.elapsed() >= TELLING) {
+                        self.told.at = Some(Instant::now());
+                        tracing::info!(pipeline = %pipeline.name, dir, file, bytes, seconds, "recording finished");
+                    } else {
+                        self.told.add(bytes, seconds);
+                    }
                     let stage = &self.context.stage;
                     let detail = serde_json::json!({
                         "sink": stage, "dir": dir, "file": file, "bytes": bytes, "seconds": seconds,

@@ -13,7 +13,7 @@ use sluice_core::health::Delivery;
 use sluice_core::media::playlist::{Key, MediaPlaylist, Playlist, Variables};
 use sluice_core::media::{Container, Media};
 use sluice_core::pipeline::{Feed, Listed, Writer};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use url::Url;
 
 use super::cursor::{Cursor, Start, Step, start_at};
@@ -30,6 +30,9 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 /// How long before a stall the playlist is asked for once more.
 const BEFORE_STALL: Duration = Duration::from_millis(300);
 const SHORTEST_POLL: Duration = Duration::from_millis(200);
+/// Another segment is asked for beside the one that is next when that one takes longer than a quarter of the target
+/// duration, within these bounds. An origin that is quick brings all over one connection, and its first segment first.
+const SLOW_FETCH: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
 /// One rendition as it is followed.
 pub(super) struct Follower {
@@ -38,7 +41,7 @@ pub(super) struct Follower {
     pub(super) variables: Variables,
     pub(super) origin: Origin,
     pub(super) feed: Feed,
-    pub(super) writer: Writer,
+    pub(super) writer: Arc<Writer>,
     pub(super) ladder: Arc<Ladder>,
     /// None before the first playlist, where it could not be loaded with the others.
     pub(super) cursor: Option<Cursor>,
@@ -60,6 +63,8 @@ pub(super) struct Follower {
 struct Progress {
     pending: VecDeque<Step>,
     fetching: FuturesOrdered<BoxFuture<'static, Result<Fetched, Fault>>>,
+    /// When each fetch under way began.
+    began: VecDeque<Instant>,
     fetcher: Arc<Fetcher>,
     /// The start and number of the last segment given out.
     last: Option<(u32, u64, u64)>,
@@ -79,6 +84,7 @@ impl Progress {
         Self {
             pending: VecDeque::new(),
             fetching: FuturesOrdered::new(),
+            began: VecDeque::new(),
             fetcher: Arc::new(fetcher),
             last: None,
             ended: false,
@@ -97,6 +103,13 @@ impl Progress {
         let (now, early) = (Instant::now(), (self.target / 10).min(BEFORE_STALL));
         let last_look = self.changed + self.target * 3 / 2 - early;
         if last_look > now && now + wait > last_look { last_look - now } else { wait }
+    }
+
+    /// When another segment may be asked for beside those under way: none while `parallel` are, or none is left.
+    fn next_fetch(&self, parallel: usize) -> Option<Instant> {
+        let wanted = !self.pending.is_empty() && self.fetching.len() < parallel;
+        let slow = (self.target / 4).clamp(SLOW_FETCH.0, SLOW_FETCH.1);
+        wanted.then(|| self.began.front().map_or_else(Instant::now, |began| *began + slow))
     }
 }
 
@@ -126,15 +139,20 @@ impl Follower {
             if progress.ended && progress.fetching.is_empty() {
                 return Ok(());
             }
+            let widen = progress.next_fetch(self.parallel);
             tokio::select! {
-                Some(fetched) = progress.fetching.next() => self.deliver(&mut progress, fetched?).await?,
+                Some(fetched) = progress.fetching.next() => {
+                    progress.began.pop_front();
+                    self.deliver(&mut progress, fetched?).await?;
+                }
+                () = sleep_until(widen.unwrap_or_else(Instant::now)), if widen.is_some() => {}
                 polled = &mut poll, if !progress.ended => {
                     let wait = self.polled(&mut progress, polled, &mut validators)?;
                     poll = self.poll(wait, validators.clone());
                 }
                 _ = ticks.tick() => {
                     self.feed.beat(); // waiting for an origin or a limit is no sign of being stuck
-                    self.fill(&mut progress)?;
+                    self.fill(&mut progress).await?;
                 }
             }
         }
@@ -227,9 +245,10 @@ impl Follower {
     }
 
     fn start_fetches(&self, progress: &mut Progress) {
-        while progress.fetching.len() < self.parallel
+        while progress.next_fetch(self.parallel).is_some_and(|at| at <= Instant::now())
             && let Some(step) = progress.pending.pop_front()
         {
+            progress.began.push_back(Instant::now());
             progress.fetching.push_back(Box::pin(progress.fetcher.clone().fetch(step, progress.target)));
         }
     }
@@ -242,14 +261,14 @@ impl Follower {
         }
         if let Some(start) = self.paced_from {
             let lead = 3 * progress.target;
-            tokio::time::sleep_until(start + progress.played.saturating_sub(lead)).await;
+            sleep_until(start + progress.played.saturating_sub(lead)).await;
         }
         progress.last = Some((step.start, step.number, step.era));
         let Some(media) = media else {
             let duration = step.entry.map_or(progress.target, |entry| entry.duration);
             self.ladder.moved(self.at, duration);
             progress.played += duration;
-            return self.append_gap(step.era, duration, delivery);
+            return self.append_gap(step.era, duration, delivery).await;
         };
         progress.played += media.duration;
         if self.container.as_ref().is_some_and(|before| !before.fits(&media.container))
@@ -261,23 +280,23 @@ impl Follower {
         let media = Media { era: media.era + self.era_shift, ..media };
         self.container = Some(media.container.clone());
         self.ladder.moved(self.at, media.duration);
-        self.writer.append_delivered(media, delivery)
+        self.writer.append_whole(media, delivery).await
     }
 
     /// Gives out the gaps that are owed to the other renditions.
-    fn fill(&mut self, progress: &mut Progress) -> Result<(), Fault> {
+    async fn fill(&mut self, progress: &mut Progress) -> Result<(), Fault> {
         while !progress.ended && self.ladder.owes(self.at, progress.target) {
             let Some((start, number, era)) = progress.last else { return Ok(()) };
             progress.last = Some((start, number + 1, era));
             self.cursor.iter_mut().for_each(|cursor| cursor.skip(number + 1));
             self.ladder.filled(self.at, progress.target);
-            self.append_gap(era, progress.target, Delivery::default())?;
+            self.append_gap(era, progress.target, Delivery::default()).await?;
         }
         Ok(())
     }
 
     /// A gap before the first segment has no place: nobody waits for it.
-    fn append_gap(&self, era: u64, duration: Duration, delivery: Delivery) -> Result<(), Fault> {
+    async fn append_gap(&self, era: u64, duration: Duration, delivery: Delivery) -> Result<(), Fault> {
         let Some(container) = self.container.clone() else { return Ok(()) };
         let gap = Media {
             duration,
@@ -288,6 +307,6 @@ impl Follower {
             origin: None,
             parts: Vec::new(),
         };
-        self.writer.append_delivered(gap, delivery)
+        self.writer.append_whole(gap, delivery).await
     }
 }

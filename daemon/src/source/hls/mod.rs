@@ -54,7 +54,8 @@ pub(crate) const HLS: SourceKind = SourceKind {
             },
             Entry {
                 form: "parallel N",
-                about: "Segments fetched at once, 1 to 16; delivered in order.",
+                about: "Segments fetched at once at most, 1 to 16; delivered in order. An origin that brings one within \
+                        a quarter of the target duration is asked for one at a time.",
                 default: "3",
             },
         ],

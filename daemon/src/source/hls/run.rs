@@ -71,7 +71,7 @@ impl Run {
                 variables: variables.clone(),
                 origin: self.origin.clone(),
                 feed: feed.clone(),
-                writer,
+                writer: Arc::new(writer),
                 ladder: ladder.clone(),
                 cursor: number.map(|number| Cursor::new(number, starts.era_zero)),
                 era_zero: starts.era_zero,

@@ -13,7 +13,7 @@ use sluice_core::media::Segment;
 use sluice_core::metrics::Metrics;
 use sluice_core::pipeline::{Around, Bounds, End, Feed, Setup, Shared, SourceContext};
 use sluice_core::port::{Ledger, Numbering};
-use sluice_core::stage::{Answer, Exchange, Freshness, SourceSpec};
+use sluice_core::stage::{Answer, Class, Exchange, Freshness, SourceSpec};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
@@ -30,6 +30,8 @@ type Answering = Box<dyn Fn() -> Result<Bytes, Fault> + Send>;
 struct Scripted {
     objects: Arc<Mutex<HashMap<String, Answering>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    /// How long every segment takes.
+    takes: Arc<Mutex<Duration>>,
 }
 
 impl Scripted {
@@ -142,7 +144,16 @@ fn start_in(shared: Arc<Shared>, origin: &Scripted, generation: u64) -> Running 
     let url = Url::parse("http://origin.example/index.m3u8").unwrap();
     let hls = Hls { url: HttpUrl(url), choice: Choice::All, asking: Asking::default(), parallel: 3 };
     let origin = origin.clone();
-    let answering = tower::service_fn(move |exchange: Exchange| std::future::ready(origin.answer(&exchange)));
+    let answering = tower::service_fn(move |exchange: Exchange| {
+        let (origin, takes) = (origin.clone(), *origin.takes.lock().unwrap());
+        async move {
+            let answer = origin.answer(&exchange);
+            if exchange.class == Class::Segment && !takes.is_zero() {
+                tokio::time::sleep(takes).await;
+            }
+            answer
+        }
+    });
     let feed = Feed::new(shared.clone(), shared.metrics.source("source 1 hls"), generation);
     let upstream = BoxCloneSyncService::new(answering);
     let source =
@@ -195,6 +206,29 @@ async fn every_segment_comes_out_in_order_and_byte_for_byte() {
         assert_eq!(segment.media.parts[0].bytes, self::segment("a", 15 + at as u64));
         assert_eq!((segment.sequence, segment.discontinuity_sequence), (1000 + at as u64, 10));
     }
+}
+
+/// How many segments are there, so long after the start, of an origin whose segments take `takes` each.
+async fn fetched(takes: Duration, after: Duration) -> usize {
+    let origin = Scripted::default();
+    *origin.takes.lock().unwrap() = takes;
+    live(&origin, "/index.m3u8", "a", 20, 0..0);
+    let running = start(&origin);
+    tokio::time::sleep(after + Duration::from_millis(20)).await; // timers are whole milliseconds
+    let asked = origin.asked.lock().unwrap().iter().filter(|path| path.ends_with(".ts")).count();
+    let there = running.shared.renditions().map_or(0, |_| running.segments(0).len());
+    assert!(asked - there <= 3, "{asked} asked for, {there} there");
+    there
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quick_origin_is_asked_for_one_segment_at_a_time_and_a_slow_one_for_three() {
+    let ms = Duration::from_millis;
+    assert_eq!(fetched(ms(100), ms(100)).await, 1, "the first comes as soon as it can");
+    assert_eq!(fetched(ms(100), ms(300)).await, 3, "over one connection, one after another");
+    assert_eq!(fetched(ms(2000), ms(2000)).await, 1);
+    assert_eq!(fetched(ms(2000), ms(2500)).await, 3, "two more were asked for half a second later");
+    assert!(fetched(ms(2000), ms(4500)).await >= 5);
 }
 
 #[tokio::test(start_paused = true)]

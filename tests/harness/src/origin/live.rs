@@ -101,6 +101,13 @@ impl Live {
         self
     }
 
+    /// Announces a longer target duration than its segments have, in seconds.
+    #[must_use]
+    pub fn targeting(self: Arc<Self>, seconds: u64) -> Arc<Self> {
+        self.change(|state| state.target_secs = seconds);
+        self
+    }
+
     /// Protects segments by AES-128 with an IV that the playlist does not state: it is the media sequence number
     /// (RFC 8216, 5.2). Not for a stream that is restarted.
     #[must_use]

@@ -8,6 +8,9 @@ use crate::media::{Init, Muxed, RenditionSpec, Role, Segment};
 
 pub mod low_latency;
 
+/// A playlist that slides is never shorter than so many target durations (RFC 8216, 6.2.2).
+const LEAST_TARGETS: u32 = 3;
+
 /// What a media playlist says beside its segments.
 #[derive(Debug, Clone, Copy)]
 pub struct MediaOptions<'a> {
@@ -42,6 +45,19 @@ pub fn media(segments: &[Arc<Segment>], options: &MediaOptions<'_>) -> String {
     // writing to a String cannot fail
     write_media(&mut text, segments, options).unwrap_or_default();
     text
+}
+
+/// The newest `count` segments, and as many before them as a playlist needs that slides: it must not be shorter than three
+/// target durations (RFC 8216, 6.2.2). Fewer where they are not there.
+pub fn newest(segments: &[Arc<Segment>], count: usize, target_duration: Duration) -> &[Arc<Segment>] {
+    let least = LEAST_TARGETS * target_duration;
+    let mut from = segments.len();
+    let mut duration = Duration::ZERO;
+    while from > 0 && (segments.len() - from < count || duration < least) {
+        from -= 1;
+        duration += segments[from].media.duration;
+    }
+    segments.get(from..).unwrap_or_default()
 }
 
 /// The multivariant playlist of these renditions; `uri_of` says where the media playlist of each is.

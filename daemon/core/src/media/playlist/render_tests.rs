@@ -223,8 +223,8 @@ proptest! {
         };
         let alike: Vec<_> = alike.iter().map(renumber).collect();
         let mut follower = Follower::default();
-        for window in alike.windows(width) {
-            let text = media(window, &OPTIONS);
+        for end in 1..=alike.len() {
+            let text = media(newest(&alike[..end], width, OPTIONS.target_duration), &OPTIONS);
             prop_assert_eq!(follower.observe(&text), [], "{}", text);
         }
     }

@@ -28,6 +28,7 @@ pub(super) struct Link {
     upstream: Arc<ArcSwap<Upstream>>,
     /// Why it was last said to be down; none since it worked.
     said_down: Option<Reason>,
+    has_ended: bool,
 }
 
 impl Link {
@@ -42,7 +43,7 @@ impl Link {
         let (client, states, stage) = (origins.client(&*plan.spec), Arc::default(), name(at, plan));
         let upstream = stack(&client, plan, shared, &stage, &states);
         let upstream = Arc::new(ArcSwap::from_pointee(upstream));
-        Self { id, stage, plan: plan.clone(), client, states, upstream, said_down: None }
+        Self { id, stage, plan: plan.clone(), client, states, upstream, said_down: None, has_ended: false }
     }
 
     /// The same source as it is planned now. Other layers apply from the next exchange on.
@@ -67,12 +68,21 @@ impl Link {
 
     /// Whether it is news that it is down for this reason; no more until it works or goes down for another.
     pub(super) fn is_news(&mut self, reason: &Reason) -> bool {
+        if *reason == Reason::Ended {
+            self.said_down = None;
+            return !std::mem::replace(&mut self.has_ended, true);
+        }
         self.said_down.replace(reason.clone()).as_ref() != Some(reason)
     }
 
     /// It works: whatever takes it down next is news.
     pub(super) fn works(&mut self) {
-        self.said_down = None;
+        (self.said_down, self.has_ended) = (None, false);
+    }
+
+    /// Whether its stream came to an end, and it has not worked since.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     pub(super) fn traits(&self) -> Traits {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Mapper, Operation, Pacing};
+use super::{Fed, Mapper, Operation, Pacing};
 use crate::fault::Fault;
 use crate::media::codecs::Families;
 use crate::media::{Container, RenditionSpec, Role};
@@ -18,6 +18,8 @@ pub(in crate::pipeline) struct Mapped {
     leader: usize,
     windows: Vec<Option<usize>>,
     needed: Vec<bool>,
+    remakes: Vec<bool>,
+    fed: Arc<[Fed]>,
 }
 
 /// What a run has brought so far.
@@ -57,11 +59,12 @@ impl Mapped {
         }
         let sources = 0..opening.specs.len();
         let windows = sources.clone().map(|from| mapper.window_of(from)).collect();
-        let needed = sources.map(|from| mapper.needs(from)).collect();
-        let leader = mapper.leader();
+        let needed = sources.clone().map(|from| mapper.needs(from)).collect();
+        let remakes = sources.map(|from| mapper.remakes(from)).collect();
+        let (leader, fed) = (mapper.leader(), mapper.fed(opening.specs));
         let compared = vec![false; served.len()];
         let state = State { mapper, compared, leader: Some((leader, Container::TransportStream)) };
-        Ok(Self { state: Mutex::new(state), leader, windows, needed })
+        Ok(Self { state: Mutex::new(state), leader, windows, needed, remakes, fed })
     }
 
     /// See [`Mapper::leader`].
@@ -77,6 +80,16 @@ impl Mapped {
     /// See [`Mapper::needs`].
     pub(in crate::pipeline) fn needs(&self, from: usize) -> bool {
         self.needed.get(from).is_some_and(|needed| *needed)
+    }
+
+    /// See [`Mapper::remakes`].
+    pub(in crate::pipeline) fn remakes(&self, from: usize) -> bool {
+        self.remakes.get(from).is_some_and(|remakes| *remakes)
+    }
+
+    /// What feeds each window, in their order.
+    pub(in crate::pipeline) fn fed(&self) -> Arc<[Fed]> {
+        self.fed.clone()
     }
 
     /// Whether segments are as long as those of the source: they are cut anew otherwise.

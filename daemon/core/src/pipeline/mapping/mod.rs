@@ -3,6 +3,7 @@
 //!
 //! All of it is pure: operations on renditions of the source go in, operations on windows come out.
 
+mod fed;
 mod joining;
 mod mapped;
 mod missing;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 use crate::fault::Fault;
 use crate::media::{Media, RenditionSpec};
+pub(super) use fed::straight;
+pub use fed::{Fed, FedHow};
 use joining::Joining;
 pub(super) use mapped::Mapped;
 use missing::Missing;
@@ -132,6 +135,12 @@ impl Mapper {
     pub(super) fn remade(&self) -> impl Iterator<Item = usize> {
         let remade = self.ways.iter().filter(|way| matches!(way.work, Work::Split(_) | Work::Join(_)));
         remade.flat_map(|way| way.windows.iter().copied())
+    }
+
+    /// Whether what comes to a rendition of the source is made into another transport stream.
+    pub(super) fn remakes(&self, from: usize) -> bool {
+        let remakes = |way: &Way| matches!(way.work, Work::Split(_) | Work::Join(_));
+        self.ways.iter().any(|way| remakes(way) && way.input(from).is_some())
     }
 
     /// Whether the length of any segment comes from the source.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 
 use super::super::feed::{Fit, Purpose};
 use super::super::observing::Lineage;
 use super::super::tests::{Kept, setup};
+use super::super::writer::Outlet;
 use super::super::*;
 use super::*;
 use crate::health::Delivery;
@@ -260,4 +262,33 @@ async fn the_first_source_comes_back_into_its_own_windows() {
     for name in ["video-1", "audio-1"] {
         assert_eq!(held[name], [(2000, 0, false), (2000, 1, false), (2000, 1, false)], "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_is_multiplexed_is_made_apart_from_those_who_wait_for_other_things() {
+    let shared = serving_demuxed();
+    let (_feed, mut writers) = run(&shared, 2, &muxed());
+    let writer = Arc::new(writers.remove(0));
+    let Outlet::Mapped(mapped, _) = &writer.outlet else { panic!("it is mapped") };
+    let mut appending = Box::pin(writer.append_whole(whole(0, segment(1)), Delivery::default()));
+    {
+        let _held = mapped.lock();
+        assert!((&mut appending).now_or_never().is_none(), "another thread waits for the mapper");
+    }
+    appending.await.unwrap();
+    assert!(shared.fed().iter().take(3).all(|fed| fed.how == FedHow::Split), "{:?}", shared.fed());
+}
+
+#[test]
+fn what_feeds_each_rendition_can_be_looked_at() {
+    let pacing = Pacing { segment: TARGET, longest: TARGET, part: SECOND };
+    let fed = |served: &[RenditionSpec], source: &[RenditionSpec]| -> Vec<String> {
+        let fed = Mapper::new(served, source, pacing).unwrap_or_else(|why| panic!("{why}")).fed(source);
+        fed.iter().map(|fed| format!("{} {}", fed.how.word(), fed.from.join("+"))).collect()
+    };
+    assert_eq!(fed(&demuxed(), &muxed()), ["split main", "split main", "split main", "gaps "]);
+    assert_eq!(fed(&muxed(), &demuxed()), ["joined video-2+audio-1"]);
+    let one_for_two =
+        [spec("high", 2_000_000, None, "avc1.64001f"), spec("low", 500_000, None, "avc1.64001f")];
+    assert_eq!(fed(&one_for_two, &muxed()), ["whole main", "whole main"]);
 }

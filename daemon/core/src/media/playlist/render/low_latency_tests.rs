@@ -2,6 +2,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sluice_conformance::{Follower, agree, check};
 
+use super::super::newest;
 use super::*;
 use crate::media::{Container, Init, Media};
 
@@ -151,7 +152,7 @@ proptest! {
         let mut follower = Follower::default();
         let mut before: Option<String> = None;
         for at in 1..segments.len() {
-            let shown = &segments[at.saturating_sub(width)..at];
+            let shown = newest(&segments[..at], width, OPTIONS.target_duration);
             for parts in 0..segments[at].media.parts.len().max(1) {
                 let mut open = Segment::clone(&segments[at]);
                 open.media.parts.truncate(parts);

@@ -13,8 +13,8 @@ use super::super::step::{Event, Step};
 use super::super::{Reason, Verdict};
 use super::{Director, Order, Ordered, Which};
 use crate::fault::{Fault, FaultKind};
-use crate::pipeline::End;
 use crate::pipeline::feed::{Fit, Purpose};
+use crate::pipeline::{End, State};
 use crate::plan::{StagePlan, Stall};
 use crate::stage::SourceSpec;
 
@@ -264,6 +264,11 @@ impl Director {
             run.detector.stall = self.policy.stall;
         }
         self.shared.set_alternatives(self.links.len() > 1);
+        if self.links.iter().any(|link| !self.started.contains(&link.id))
+            && self.shared.status().borrow().state == State::Stopped
+        {
+            self.shared.set_state(State::Starting, "the configuration changed");
+        }
         let traits: Vec<_> = self.links.iter().map(Link::traits).collect();
         let steps = self.chain.retune(Instant::now(), &traits, &wanted.failover);
         self.take(steps);

@@ -51,18 +51,23 @@ impl Director {
     /// A run went down. That it does so again for the same reason is no news for the log.
     pub(super) fn tell_down(&mut self, id: Id, stage: &Arc<str>, down: &Down) {
         let link = self.links.iter_mut().find(|link| link.id == id);
-        let is_news = link.is_none_or(|link| link.is_news(&down.verdict.reason));
+        let (is_news, has_ended) =
+            link.map_or((true, false), |link| (link.is_news(&down.verdict.reason), link.has_ended()));
+        let has_ended = has_ended && self.chain.is_alone();
         let (pipeline, words) = (&self.shared.name, &down.verdict.words);
         let reason = down.verdict.reason.label();
         let kind =
             if down.least == Least::AfterRefusal { event::SOURCE_REFUSED } else { event::SOURCE_FAILED };
-        if down.verdict.reason != Reason::Ended {
+        if down.verdict.reason != Reason::Ended && !has_ended {
             let detail = json!({ "source": stage, "reason": reason, "words": words });
             self.shared.tell(kind, Some(words), detail);
         }
         match &down.verdict.reason {
-            Reason::Ended => tracing::info!(%pipeline, %stage, "source ended"),
-            _ if !is_news => tracing::debug!(%pipeline, %stage, reason, words, "source failed again"),
+            Reason::Ended if is_news => tracing::info!(%pipeline, %stage, "source ended"),
+            Reason::Ended => tracing::debug!(%pipeline, %stage, "source has still ended"),
+            _ if !is_news || has_ended => {
+                tracing::debug!(%pipeline, %stage, reason, words, "source failed again")
+            }
             Reason::Fault(FaultKind::Internal(_)) => {
                 tracing::error!(%pipeline, %stage, reason, words, "source failed");
             }
@@ -70,17 +75,18 @@ impl Director {
         }
         if self.serving.is_none() {
             self.shared.close_open();
-            self.tell_unfed(stage, down);
+            self.tell_unfed(stage, down, has_ended);
         }
     }
 
-    /// Nothing feeds the pipeline now.
-    fn tell_unfed(&self, stage: &Arc<str>, down: &Down) {
+    /// Nothing feeds the pipeline now. A stream that is over stays so, whatever its origin answers when it is asked for
+    /// another: viewers have all of it.
+    fn tell_unfed(&self, stage: &Arc<str>, down: &Down, has_ended: bool) {
         let words = &down.verdict.words;
         if self.chain.is_alone() {
             if down.verdict.reason == Reason::Ended {
                 self.shared.set_state(State::Stopped, words.clone());
-            } else {
+            } else if !has_ended {
                 self.shared.set_state(State::Failed, words.clone());
             }
             return;
