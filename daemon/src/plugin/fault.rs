@@ -92,7 +92,7 @@ fn place(error: &wasmtime::Error) -> String {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
     let names = trace.frames().iter().filter_map(|frame| frame.func_name());
     let own = names.map(rustc_name).find(|name| {
-        !["core::", "std::", "alloc::", "rust_", "__rust", "abort"]
+        !["core::", "std::", "alloc::", "rust_", "__rust", "abort", "_R", "_ZN"]
             .iter()
             .any(|start| name.starts_with(start))
     });

@@ -1,6 +1,6 @@
 //! A host with plugins that do what their setting `mode` says: `tests/plugins`, built once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +22,12 @@ use crate::store::Store;
 
 /// A node that grants what the plugin asks for.
 pub(super) const GRANTED: &str = "kv \"8KiB\"; http \"http://127.0.0.1:9\"";
+
+/// A plugin that ships, as `make plugins` built it.
+pub(super) fn shipped(name: &str) -> Vec<u8> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(name).with_extension("wasm");
+    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}: make plugins", file.display()))
+}
 
 pub(super) use sluice_harness::plugin::{component, module};
 
