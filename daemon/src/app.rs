@@ -12,7 +12,7 @@ use sluice_core::event::Events;
 use sluice_core::fault::Fault;
 use sluice_core::health::Sample;
 use sluice_core::metrics::Metrics;
-use sluice_core::pipeline::{Around, Directory, Fleet, Ordered, Origins};
+use sluice_core::pipeline::{Around, Asker, Directory, Fleet, Ordered, Origins};
 use sluice_core::plan::{Plan, Settled};
 use sluice_core::stage::{SourceSpec, Upstream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,13 +22,11 @@ use tower::util::BoxCloneSyncService;
 use crate::api::view::{Check, ConfigView, Outcome, PipelineView, ReloadView};
 use crate::api::{self, Admin, AudienceView, Control, EventLog, HealthView};
 use crate::child::Processes;
-use crate::client::{Client, ClientLimits, Policy, Requests, system_tls};
+use crate::client::{Client, ClientLimits, Policy, system_tls};
 use crate::edge::{Edge, EdgeMetrics, Routes, Workers};
 use crate::ledger::NumberFiles;
-use crate::plugin::{
-    self, Engine, Environment, PluginHost, PluginMetrics, PluginView, Threads, TracingJournal,
-};
-use crate::reload::{Board, Parts, Reloader, chain};
+use crate::plugin::{self, PluginHost, PluginView, Threads};
+use crate::reload::{Board, Parts, Reloader, chain, handling};
 use crate::service::{self, StatusLine};
 use crate::state_dir::StateDir;
 use crate::store::Store;
@@ -67,20 +65,20 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
     let plan = settled.good.plan.clone();
     let state_dir = StateDir::open(&plan.server.state_dir)?;
     let store = Store::open(state_dir.path())?;
-    tracing::debug!(last_event = store.last_event(), "the store is open");
     let workers = Workers::start()?;
     let plugin_threads = Threads::start()?;
     let runtimes = [workers.metrics(), tokio::runtime::Handle::current().metrics()];
     let registry = telemetry::registry(runtimes.into())?;
-    let events = Events::default();
-    let event_log = EventLog::new(&events, &registry)?;
+    let events = Events::after(ids_before(&store));
+    let event_log = EventLog::open(&events, store.clone(), &registry).await?;
     let board = Arc::new(Board::new(dir.display().to_string()));
     let edge_metrics = Arc::new(EdgeMetrics::new(&registry)?);
     let routes = Arc::new(ArcSwap::from_pointee(Routes::default()));
     let edge = Edge::new(crate::reload::settings(&plan.server), routes.clone(), &edge_metrics, workers);
     let processes = Arc::new(Processes::new());
     let tls = system_tls()?;
-    let plugins = plugins(&state_dir, &plan, store, &tls, &registry, &events, plugin_threads.handle())?;
+    let plugins =
+        plugin::of_daemon(state_dir.path(), &plan, store, &tls, &registry, &events, plugin_threads.handle())?;
     let fleet = Fleet::new(
         Arc::new(Metrics::new(registry.clone())?),
         events.clone(),
@@ -92,6 +90,8 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
             plugins: Arc::new(plugins.clone()),
         },
     );
+    let handling = handling(&events, &board, &registry, Arc::new(plugins.clone()))?;
+    let handlers = handling.table();
     let mut reloader = Reloader::new(Parts {
         dir: dir.to_owned(),
         fleet,
@@ -101,63 +101,57 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
         board: board.clone(),
         metrics: ConfigMetrics::new(&registry)?,
         events,
+        handling,
         log: log.clone(),
         plugins: plugins.clone(),
     });
     let (orders, mut waiting) = mpsc::channel(WAITING_RELOADS);
     let on_view = board.clone();
     let control = Arc::new(Daemon { board, plugins: plugins.clone(), orders });
-    let parts = api::Parts { control, registry, log, events: event_log };
+    let parts = api::Parts { control, registry, log, events: event_log.clone(), handlers };
     let configured = plan.server.admin.listen;
     let admin = AdminSide { configured, listener: Admin::listen(parts, configured, token(&plan))? };
-    if settled.good.files.is_empty() && settled.held_back.is_empty() {
-        tracing::warn!(directory = %dir.display(), "no *.kdl file is there yet; one that comes is applied");
-    }
+    warn_of_nothing(dir, &settled);
     reloader.start(settled)?;
     let _following = plugins.follow();
     announce(&reloader, &admin.listener);
     run_until_stopped(dir, &mut reloader, &admin, &mut waiting, on_view).await?;
-    stop(reloader, admin.listener, &processes).await
-}
-
-/// The host of plugins. None is taken up yet.
-fn plugins(
-    state_dir: &StateDir,
-    plan: &Plan,
-    store: Store,
-    tls: &Arc<rustls::ClientConfig>,
-    registry: &prometheus::Registry,
-    events: &Events,
-    threads: &tokio::runtime::Handle,
-) -> Result<PluginHost, AnyError> {
-    let environment = Environment {
-        store: Some(store),
-        requests: Some(Requests::new(tls)),
-        journal: Arc::new(TracingJournal),
-        began: tokio::time::Instant::now(),
-    };
-    Ok(PluginHost::new(plugin::Parts {
-        engine: Engine::new(Some(&state_dir.path().join("cache/plugins")))?,
-        environment,
-        metrics: PluginMetrics::new(registry)?,
-        events: events.clone(),
-        directory: plan.server.plugins.clone(),
-        runtime: threads.clone(),
-    }))
+    stop(reloader, admin.listener, &event_log, &processes).await
 }
 
 /// Drains and ends.
-async fn stop(reloader: Reloader, admin: Admin, processes: &Processes) -> Result<(), AnyError> {
+async fn stop(
+    reloader: Reloader,
+    admin: Admin,
+    event_log: &EventLog,
+    processes: &Processes,
+) -> Result<(), AnyError> {
     let drain = reloader.plan().server.drain;
     service::tell(&[sd_notify::NotifyState::Stopping, sd_notify::NotifyState::Status("draining")]);
     ended_by_second_signal(async {
         reloader.drain().await;
+        event_log.finish().await;
         admin.drain(drain.min(std::time::Duration::from_secs(1))).await;
     })
     .await?;
     processes.gone().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Ids that may have been given out: after a kill, a few of the newest events may not have been written.
+fn ids_before(store: &Store) -> u64 {
+    const UNWRITTEN: u64 = 5000;
+    match store.last_event() {
+        0 => 0,
+        last => last + UNWRITTEN,
+    }
+}
+
+fn warn_of_nothing(dir: &Path, settled: &Settled) {
+    if settled.good.files.is_empty() && settled.held_back.is_empty() {
+        tracing::warn!(directory = %dir.display(), "no *.kdl file is there yet; one that comes is applied");
+    }
 }
 
 /// Reloads on every cause there is, one at a time, until SIGTERM or SIGINT.
@@ -329,7 +323,7 @@ impl Control for Daemon {
 
     fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Ordered, Fault>>> {
         let switcher = self.board.switcher(name);
-        async move { Some(switcher?.switch(to).await) }.boxed()
+        async move { Some(switcher?.switch(to, Asker::Operator).await) }.boxed()
     }
 
     fn audience(&self, name: &str) -> Option<AudienceView> {

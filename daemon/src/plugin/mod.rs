@@ -6,6 +6,7 @@
 
 mod builtin;
 mod check;
+mod compose;
 mod contract;
 mod directory;
 mod engine;
@@ -30,10 +31,11 @@ mod view;
 use std::error::Error;
 
 pub(crate) use check::check;
-pub(crate) use engine::Engine;
-pub(crate) use guest::{Environment, TracingJournal};
-pub(crate) use host::Parts;
-pub(crate) use metrics::PluginMetrics;
+pub(crate) use compose::of_daemon;
+use engine::Engine;
+use guest::{Environment, TracingJournal};
+use host::Parts;
+use metrics::PluginMetrics;
 pub(crate) use port::PluginHost;
 pub(crate) use threads::Threads;
 pub(crate) use trial::{Inspected, Trial, Tried, inspect, try_out};

@@ -49,7 +49,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn plugins_are_shown_with_why_they_are_not_called() {
-        let running = Running::new();
+        let running = Running::new().await;
         let address = format!("http://{}", running.admin.local_addr());
         let (_, body) = super::ask(&address, None, http::Method::GET, "/api/v1/plugins").await.unwrap();
         let table = super::table(&serde_json::from_slice::<Vec<_>>(&body).unwrap());
