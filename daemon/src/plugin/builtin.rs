@@ -149,4 +149,55 @@ mod tests {
         let back: Sample = serde_json::from_str(&serde_json::to_string(&theirs).unwrap()).unwrap();
         assert_eq!(back, ours);
     }
+
+    /// What a generator of the SDK made.
+    fn of_sdk(sample: &sdk::Sample) -> Arc<Sample> {
+        Arc::new(serde_json::from_str(&serde_json::to_string(sample).unwrap()).unwrap())
+    }
+
+    /// Streams of every kind, and some that are nothing but numbers.
+    fn windows() -> Vec<Arc<Sample>> {
+        use sdk::testing::samples::{corrupt, dead, fading, gappy, healthy, recovered, stalling};
+        let kinds = [healthy, stalling, corrupt, gappy, fading, recovered, dead];
+        let made = [1, 2, 30, 100].into_iter().flat_map(|count| kinds.map(|kind| of_sdk(&kind(count))));
+        let mut state = 1_u64;
+        let mut next = move |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let mut windows: Vec<_> = made.collect();
+        for _ in 0..200 {
+            let mut random = sample(Duration::from_millis(next(9000)));
+            random.idle = Duration::from_millis(next(9000));
+            for seen in &mut random.observations {
+                seen.download = Duration::from_millis(next(5000));
+                seen.playlist_age = Duration::from_millis(next(9000));
+                (seen.gap, seen.discontinuity) = (next(9) == 0, next(9) == 0);
+                seen.continuity_errors = u32::try_from(next(4)).unwrap();
+                (seen.stalls, seen.retries) = (u32::from(next(9) == 0), u32::from(next(5) == 0));
+                seen.pts_gap = Duration::from_millis(if next(9) == 0 { next(3000) } else { 0 });
+            }
+            windows.push(Arc::new(random));
+        }
+        windows
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_plugin_says_bit_by_bit_what_the_built_in_scorer_says() {
+        use super::super::testing::{Bench, shipped};
+        let component = shipped("health-default");
+        for settings in ["", "{ half-life \"20s\"; continuity 7.5; calm \"40s\"; }"] {
+            let bench = Bench::empty("", settings, "");
+            bench.take_up("tried-scorer", component.clone()).await;
+            let plugin = bench.scorer();
+            let pipeline = bench.plan.enabled().next().unwrap();
+            let native = built_in_scorer(Some(&pipeline.health.run));
+            for window in windows() {
+                let (said, built_in) =
+                    (plugin.score(window.clone()).await, native.score(window.clone()).await);
+                assert_eq!(said, built_in, "{window:?}");
+                assert!(said.is_ok(), "{said:?}");
+            }
+        }
+    }
 }

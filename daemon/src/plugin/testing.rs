@@ -23,8 +23,17 @@ use crate::store::Store;
 
 /// The plugin of `tests/plugins` as a component; `feature` is `scorer` or `handler`.
 pub(super) fn component(feature: &str) -> Vec<u8> {
-    let module = module(feature);
-    wit_component::ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+    encoded(&module(feature))
+}
+
+/// A plugin that ships, as `make plugins` built it.
+pub(super) fn shipped(name: &str) -> Vec<u8> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(name).with_extension("wasm");
+    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}: make plugins", file.display()))
+}
+
+fn encoded(module: &[u8]) -> Vec<u8> {
+    wit_component::ComponentEncoder::default().module(module).unwrap().validate(true).encode().unwrap()
 }
 
 /// The same before it is a component.
