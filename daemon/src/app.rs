@@ -12,7 +12,7 @@ use sluice_core::event::Events;
 use sluice_core::fault::Fault;
 use sluice_core::health::Sample;
 use sluice_core::metrics::Metrics;
-use sluice_core::pipeline::{Around, Directory, Fleet, Ordered, Origins};
+use sluice_core::pipeline::{Around, Asker, Directory, Fleet, Ordered, Origins};
 use sluice_core::plan::{Plan, Settled};
 use sluice_core::stage::{SourceSpec, Upstream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,7 +26,7 @@ use crate::client::{Client, ClientLimits, Policy, Requests, system_tls};
 use crate::edge::{Edge, EdgeMetrics, Routes, Workers};
 use crate::ledger::NumberFiles;
 use crate::plugin::{self, Engine, Environment, PluginHost, PluginMetrics, Threads, TracingJournal};
-use crate::reload::{Board, Parts, Reloader, chain};
+use crate::reload::{Board, Parts, Reloader, chain, handling};
 use crate::service::{self, StatusLine};
 use crate::state_dir::StateDir;
 use crate::store::Store;
@@ -65,13 +65,12 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
     let plan = settled.good.plan.clone();
     let state_dir = StateDir::open(&plan.server.state_dir)?;
     let store = Store::open(state_dir.path())?;
-    tracing::debug!(last_event = store.last_event(), "the store is open");
     let workers = Workers::start()?;
     let plugin_threads = Threads::start()?;
     let runtimes = [workers.metrics(), tokio::runtime::Handle::current().metrics()];
     let registry = telemetry::registry(runtimes.into())?;
-    let events = Events::default();
-    let event_log = EventLog::new(&events, &registry)?;
+    let events = Events::after(ids_before(&store));
+    let event_log = EventLog::open(&events, store.clone(), &registry).await?;
     let board = Arc::new(Board::new(dir.display().to_string()));
     let edge_metrics = Arc::new(EdgeMetrics::new(&registry)?);
     let routes = Arc::new(ArcSwap::from_pointee(Routes::default()));
@@ -90,6 +89,8 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
             plugins: Arc::new(plugins.clone()),
         },
     );
+    let handling = handling(&events, &board, &registry, Arc::new(plugins.clone()))?;
+    let handlers = handling.table();
     let mut reloader = Reloader::new(Parts {
         dir: dir.to_owned(),
         fleet,
@@ -99,23 +100,22 @@ async fn serve(dir: &Path, settled: Settled, log: LogHandle) -> Result<(), AnyEr
         board: board.clone(),
         metrics: ConfigMetrics::new(&registry)?,
         events,
+        handling,
         log: log.clone(),
         plugins: plugins.clone(),
     });
     let (orders, mut waiting) = mpsc::channel(WAITING_RELOADS);
     let on_view = board.clone();
     let control = Arc::new(Daemon { board, orders });
-    let parts = api::Parts { control, registry, log, events: event_log };
+    let parts = api::Parts { control, registry, log, events: event_log.clone(), handlers };
     let configured = plan.server.admin.listen;
     let admin = AdminSide { configured, listener: Admin::listen(parts, configured, token(&plan))? };
-    if settled.good.files.is_empty() && settled.held_back.is_empty() {
-        tracing::warn!(directory = %dir.display(), "no *.kdl file is there yet; one that comes is applied");
-    }
+    warn_of_nothing(dir, &settled);
     reloader.start(settled)?;
     let _following = plugins.follow();
     announce(&reloader, &admin.listener);
     run_until_stopped(dir, &mut reloader, &admin, &mut waiting, on_view).await?;
-    stop(reloader, admin.listener, &processes).await
+    stop(reloader, admin.listener, &event_log, &processes).await
 }
 
 /// The host of plugins. None is taken up yet.
@@ -143,17 +143,38 @@ fn plugins(
 }
 
 /// Drains and ends.
-async fn stop(reloader: Reloader, admin: Admin, processes: &Processes) -> Result<(), AnyError> {
+async fn stop(
+    reloader: Reloader,
+    admin: Admin,
+    event_log: &EventLog,
+    processes: &Processes,
+) -> Result<(), AnyError> {
     let drain = reloader.plan().server.drain;
     service::tell(&[sd_notify::NotifyState::Stopping, sd_notify::NotifyState::Status("draining")]);
     ended_by_second_signal(async {
         reloader.drain().await;
+        event_log.finish().await;
         admin.drain(drain.min(std::time::Duration::from_secs(1))).await;
     })
     .await?;
     processes.gone().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Ids that may have been given out: after a kill, a few of the newest events may not have been written.
+fn ids_before(store: &Store) -> u64 {
+    const UNWRITTEN: u64 = 5000;
+    match store.last_event() {
+        0 => 0,
+        last => last + UNWRITTEN,
+    }
+}
+
+fn warn_of_nothing(dir: &Path, settled: &Settled) {
+    if settled.good.files.is_empty() && settled.held_back.is_empty() {
+        tracing::warn!(directory = %dir.display(), "no *.kdl file is there yet; one that comes is applied");
+    }
 }
 
 /// Reloads on every cause there is, one at a time, until SIGTERM or SIGINT.
@@ -324,7 +345,7 @@ impl Control for Daemon {
 
     fn switch(&self, name: &str, to: Option<usize>) -> BoxFuture<'static, Option<Result<Ordered, Fault>>> {
         let switcher = self.board.switcher(name);
-        async move { Some(switcher?.switch(to).await) }.boxed()
+        async move { Some(switcher?.switch(to, Asker::Operator).await) }.boxed()
     }
 
     fn audience(&self, name: &str) -> Option<AudienceView> {

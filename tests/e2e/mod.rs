@@ -8,6 +8,7 @@ mod authoring;
 mod certificates;
 mod clients;
 mod documents;
+mod events;
 mod exec;
 mod failover;
 mod faults;
@@ -33,6 +34,7 @@ mod splice;
 mod standby;
 mod truth;
 mod variables;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,7 +17,7 @@ use sluice_core::health::Sample;
 use sluice_core::pipeline::Ordered;
 
 pub(crate) use audience::AudienceView;
-pub(crate) use events::EventLog;
+pub(crate) use events::{EventLog, EventPage, EventView};
 pub(crate) use health::{HealthBrief, HealthView, seen};
 pub(crate) use server::{Admin, Parts};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Path, Query, RawQuery, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -20,6 +20,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::Parts;
+use super::events::{LogQuery, StreamQuery};
 use super::gate::Gate;
 use super::problem::Refusal;
 
@@ -48,6 +49,9 @@ pub(super) fn router(parts: Parts, gate: Arc<Gate>) -> Router {
         .route("/api/v1/config", get(config))
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/events/log", get(event_log))
+        .route("/api/v1/events/stats", get(event_stats))
+        .route("/api/v1/events/handlers", get(handlers))
         .route("/api/v1/log", put(set_log).get(log))
         .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "nothing is here") })
         .method_not_allowed_fallback(|| async {
@@ -179,8 +183,40 @@ async fn reload(State(app): Shared, RawQuery(query): RawQuery) -> Result<Respons
     Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with("reload", json!(view)))
 }
 
-async fn events(State(app): Shared, headers: HeaderMap) -> Response {
-    app.parts.events.stream(headers.get("last-event-id").and_then(|id| id.to_str().ok()))
+async fn events(
+    State(app): Shared,
+    headers: HeaderMap,
+    query: Result<Query<StreamQuery>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(wanted) = query.map_err(|rejection| unfit(rejection.body_text()))?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    Ok(app.parts.events.stream(last, wanted.checked().map_err(unfit)?))
+}
+
+async fn event_log(
+    State(app): Shared,
+    query: Result<Query<LogQuery>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(wanted) = query.map_err(|rejection| unfit(rejection.body_text()))?;
+    let page = app.parts.events.page(wanted.wanted().map_err(unfit)?).await;
+    Ok(Json(page.map_err(|error| unreadable(&error))?).into_response())
+}
+
+async fn event_stats(State(app): Shared) -> Result<Response, Refusal> {
+    let stats = app.parts.events.stats().await;
+    Ok(Json(stats.map_err(|error| unreadable(&error))?).into_response())
+}
+
+fn unfit(words: String) -> Refusal {
+    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, words)
+}
+
+fn unreadable(error: &dyn std::error::Error) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("the log of events cannot be read: {error}"))
+}
+
+async fn handlers(State(app): Shared) -> Response {
+    Json(app.parts.handlers.statuses()).into_response()
 }
 
 #[derive(Deserialize)]

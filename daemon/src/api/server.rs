@@ -12,6 +12,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use prometheus::Registry;
+use sluice_core::event::HandlerTable;
 use tower::ServiceExt;
 
 use super::gate::Gate;
@@ -34,6 +35,8 @@ pub(crate) struct Parts {
     pub(crate) log: LogHandle,
     /// The last events.
     pub(crate) events: EventLog,
+    /// The plugins that handle events.
+    pub(crate) handlers: HandlerTable,
 }
 
 /// The admin side on its address.

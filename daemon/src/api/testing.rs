@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use prometheus::Registry;
-use sluice_core::event::Events;
+use sluice_core::event::{Events, HandlerTable};
 use sluice_core::fault::{Fault, FaultKind};
 use sluice_core::health::{Level, Sample};
 use sluice_core::pipeline::Ordered;
@@ -138,17 +138,26 @@ pub(crate) struct Running {
     pub(crate) events: Events,
     pub(crate) parts: Parts,
     _logs: tracing::Dispatch,
+    _directory: tempfile::TempDir,
 }
 
 impl Running {
-    pub(crate) fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let control = Arc::new(Scripted::default());
         let events = Events::default();
         let registry = Registry::new();
         let (logs, log) = crate::telemetry::detached("info");
-        let kept = EventLog::new(&events, &registry).unwrap();
-        let parts = Parts { control: control.clone(), registry, log, events: kept };
+        let directory = tempfile::tempdir().unwrap();
+        let store = crate::store::Store::open(directory.path()).unwrap();
+        let kept = EventLog::open(&events, store, &registry).await.unwrap();
+        let parts = Parts {
+            control: control.clone(),
+            registry,
+            log,
+            events: kept,
+            handlers: HandlerTable::default(),
+        };
         let admin = Admin::listen(parts.clone(), "127.0.0.1:0".parse().unwrap(), None).unwrap();
-        Self { admin, control, events, parts, _logs: logs }
+        Self { admin, control, events, parts, _logs: logs, _directory: directory }
     }
 }

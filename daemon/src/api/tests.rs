@@ -29,7 +29,7 @@ async fn ask(address: SocketAddr, line: &str, body: &str) -> (u16, String, Strin
 
 #[tokio::test]
 async fn readiness_follows_the_checks_and_liveness_does_not() {
-    let running = Running::new();
+    let running = Running::new().await;
     let address = running.admin.local_addr();
     assert_eq!(ask(address, "GET /readyz", "").await.0, 503);
     assert_eq!(ask(address, "GET /livez", "").await.0, 200);
@@ -41,7 +41,7 @@ async fn readiness_follows_the_checks_and_liveness_does_not() {
 
 #[tokio::test]
 async fn a_pipeline_is_found_also_where_its_name_holds_a_slash() {
-    let running = Running::new();
+    let running = Running::new().await;
     let address = running.admin.local_addr();
     for path in ["/api/v1/pipelines/tv/news", "/api/v1/pipelines/tv%2Fnews"] {
         let (status, _, body) = ask(address, &format!("GET {path}"), "").await;
@@ -56,7 +56,7 @@ async fn a_pipeline_is_found_also_where_its_name_holds_a_slash() {
 
 #[tokio::test]
 async fn the_health_of_a_pipeline_is_shown_and_what_a_scorer_sees_of_it() {
-    let running = Running::new();
+    let running = Running::new().await;
     let address = running.admin.local_addr();
     let (status, _, body) = ask(address, "GET /api/v1/pipelines/tv/news/health", "").await;
     let view: Value = serde_json::from_str(&body).unwrap();
@@ -69,7 +69,7 @@ async fn the_health_of_a_pipeline_is_shown_and_what_a_scorer_sees_of_it() {
 
 #[tokio::test]
 async fn every_error_is_problem_json() {
-    let running = Running::new();
+    let running = Running::new().await;
     let address = running.admin.local_addr();
     for (line, body, expected) in [
         ("GET /nothing", "", 404),
@@ -88,7 +88,7 @@ async fn every_error_is_problem_json() {
 
 #[tokio::test]
 async fn a_reload_says_what_changes_and_one_with_problems_is_refused_with_them() {
-    let running = Running::new();
+    let running = Running::new().await;
     let address = running.admin.local_addr();
     let (status, _, body) = ask(address, "POST /api/v1/reload?dry-run", "").await;
     let view: Value = serde_json::from_str(&body).unwrap();
@@ -102,7 +102,7 @@ async fn a_reload_says_what_changes_and_one_with_problems_is_refused_with_them()
 
 #[tokio::test]
 async fn the_log_level_changes_and_metrics_are_prometheus_text() {
-    let running = Running::new();
+    let running = Running::new().await;
     let address = running.admin.local_addr();
     let (status, _, body) = ask(address, "PUT /api/v1/log", "{\"level\": \"debug\"}").await;
     assert_eq!((status, body.as_str()), (200, "{\"level\":\"debug\"}"));
@@ -114,7 +114,7 @@ async fn the_log_level_changes_and_metrics_are_prometheus_text() {
 
 #[tokio::test]
 async fn a_page_of_another_origin_changes_nothing() {
-    let running = Running::new();
+    let running = Running::new().await;
     let address = running.admin.local_addr();
     let port = address.port();
     for request in [
@@ -166,7 +166,7 @@ impl Listening {
 
 #[tokio::test]
 async fn a_listener_that_comes_back_misses_no_event_and_one_from_another_run_gets_all() {
-    let running = Running::new();
+    let running = Running::new().await;
     let address = running.admin.local_addr();
     let publish = |number: u64| {
         let detail = serde_json::json!({ "number": number });

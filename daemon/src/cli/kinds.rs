@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use sluice_core::conf::nearest;
+use sluice_core::event::KINDS as KINDS_OF_EVENTS;
 use sluice_core::plan::{FAILOVER, HEALTH, ON, PLUGIN};
 use sluice_core::stage::{Doc, Kinds, Place};
 
@@ -15,6 +16,9 @@ const WIDTH: u16 = 110;
 /// Lists every kind, or explains one: 0, or 2 where there is no such kind.
 pub(super) fn kinds(kinds: &Kinds, name: Option<&str>) -> ExitCode {
     let Some(name) = name else { return print(&list(kinds), 0) };
+    if name == "events" {
+        return print(&events(), 0);
+    }
     let found: Vec<_> = docs(kinds).filter(|(_, doc)| doc.name == name).collect();
     if found.is_empty() {
         let help = match nearest(name, docs(kinds).map(|(_, doc)| doc.name)) {
@@ -36,6 +40,15 @@ fn list(kinds: &Kinds) -> String {
     let mut table = table();
     for (family, doc) in docs(kinds) {
         table.add_row([family, doc.name, doc.about]);
+    }
+    lines(&mut table)
+}
+
+/// Every kind of event, for the patterns of `on`.
+fn events() -> String {
+    let mut table = table();
+    for kind in KINDS_OF_EVENTS {
+        table.add_row([kind.name, kind.about]);
     }
     lines(&mut table)
 }
@@ -109,6 +122,15 @@ mod tests {
     fn every_kind_holds_what_its_documentation_says() {
         let wrong = sluice_core::plan::compliance(&KINDS);
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn every_kind_of_event_is_listed() {
+        let text = events();
+        assert!(
+            KINDS_OF_EVENTS.iter().all(|kind| text.lines().any(|line| line.starts_with(kind.name))),
+            "{text}"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod beneath;
 mod check;
 mod config;
+mod events;
 mod kinds;
 mod plugin;
 mod remote;
@@ -70,9 +71,9 @@ enum Command {
         #[arg(long)]
         reveal: bool,
     },
-    /// List every kind of source, buffer, sink and middleware, or explain one.
+    /// List every kind of source, buffer, sink and middleware, or explain one; `events` lists the kinds of events.
     Kinds {
-        /// The kind to explain, as hls or rate-limit.
+        /// The kind to explain, as hls or rate-limit, or events.
         kind: Option<String>,
     },
     /// Show the pipelines of a running daemon.
@@ -102,6 +103,13 @@ enum Command {
     /// Build plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Show what happened: the log of events of a running daemon.
+    Events {
+        #[command(flatten)]
+        admin: AdminArguments,
+        #[command(flatten)]
+        wanted: events::EventArguments,
+    },
     /// Print the completions for a shell.
     Completions {
         /// The shell.
@@ -139,6 +147,7 @@ pub(crate) fn main() -> ExitCode {
             remote::switch(&admin.admin, token.as_deref(), &pipeline, source)
         }
         Command::Plugin(command) => plugin::plugin(&command),
+        Command::Events { admin, wanted } => events::events(&admin.admin, token.as_deref(), &wanted),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "sluice", &mut script);

@@ -29,7 +29,7 @@ const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why a daemon could not be asked.
 #[derive(Debug, Error)]
-enum RemoteError {
+pub(super) enum RemoteError {
     #[error("{0} is no address of an admin side: write http://HOST:PORT")]
     Address(String),
     #[error("cannot reach {address}: {cause}: is the daemon running?")]
@@ -139,11 +139,11 @@ async fn ask_reload(admin: &str, token: Option<&str>, dry_run: bool) -> Result<R
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RemoteError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RemoteError> {
     Ok(serde_json::from_slice(body)?)
 }
 
-fn refused(status: StatusCode, body: &[u8]) -> RemoteError {
+pub(super) fn refused(status: StatusCode, body: &[u8]) -> RemoteError {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     RemoteError::Refused {
         status,
@@ -151,7 +151,7 @@ fn refused(status: StatusCode, body: &[u8]) -> RemoteError {
     }
 }
 
-async fn ask(
+pub(super) async fn ask(
     admin: &str,
     token: Option<&str>,
     method: Method,
@@ -283,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn status_shows_each_pipeline_in_a_line() {
-        let running = Running::new();
+        let running = Running::new().await;
         let admin = format!("http://{}", running.admin.local_addr());
         let text = table(&pipelines(&admin, None).await.unwrap());
         let line = text.lines().nth(1).unwrap();
@@ -297,7 +297,7 @@ mod tests {
 
     #[tokio::test]
     async fn status_shows_the_chain_and_a_recorder_that_is_paused_beneath_their_pipeline() {
-        let running = Running::new();
+        let running = Running::new().await;
         let admin = format!("http://{}", running.admin.local_addr());
         let mut known = pipelines(&admin, None).await.unwrap();
         let source = |name: &str, state: &str, reason: &str| {
@@ -337,7 +337,7 @@ mod tests {
 
     #[tokio::test]
     async fn reload_prints_the_plan_and_the_problems_with_their_places() {
-        let running = Running::new();
+        let running = Running::new().await;
         let admin = format!("http://{}", running.admin.local_addr());
         let view = ask_reload(&admin, None, true).await.unwrap();
         let expected = "retune   tv/news (buffer), 7 viewers\nrestart  the daemon, to apply state-dir\n\
@@ -352,7 +352,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_switch_tells_what_was_started_from_what_was_already() {
-        let running = Running::new();
+        let running = Running::new().await;
         let admin = format!("http://{}", running.admin.local_addr());
         for (source, expected) in [
             (1, "tv/news: source 1 hls is the active one already"),
@@ -379,7 +379,7 @@ mod tests {
             let error = pipelines(admin, None).await.unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
-        let running = Running::new();
+        let running = Running::new().await;
         let port = running.admin.local_addr().port();
         let error = ask(&format!("http://127.0.0.1:{port}"), None, Method::GET, "/nothing").await.unwrap();
         assert_eq!(refused(error.0, &error.1).to_string(), "404 Not Found: nothing is here");

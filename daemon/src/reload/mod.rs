@@ -1,5 +1,6 @@
 //! Bringing the daemon in line with its files: read, settle, prepare, apply, swap, drain.
 
+mod acting;
 mod board;
 
 use std::collections::BTreeSet;
@@ -11,11 +12,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use sluice_core::conf::Severity;
-use sluice_core::event::{self, Events};
-use sluice_core::pipeline::{Fleet, Pipeline};
+use sluice_core::event::{self, Events, Handling};
+use sluice_core::pipeline::{EndReason, Fleet, Pipeline};
 use sluice_core::plan::{self, Change, Good, Plan, Server, ServerPart, Settled};
 use tokio_util::task::TaskTracker;
 
+pub(crate) use acting::handling;
 pub(crate) use board::Board;
 
 use crate::api::view::{ChangeView, ConfigView, FileView, Outcome, ProblemView, ReloadView};
@@ -27,6 +29,9 @@ use crate::telemetry::{ConfigMetrics, LogHandle};
 
 /// How long reading the directory and its secrets may take: a file system that hangs must not hold up signals.
 const LONGEST_READING: Duration = Duration::from_secs(10);
+
+/// So many problems are told in an event; the API has them all.
+const TOLD_PROBLEMS: usize = 20;
 
 /// Why a reload could not be prepared. All is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,7 @@ pub(crate) struct Parts {
     pub(crate) board: Arc<Board>,
     pub(crate) metrics: ConfigMetrics,
     pub(crate) events: Events,
+    pub(crate) handling: Handling,
     pub(crate) log: LogHandle,
     pub(crate) plugins: PluginHost,
 }
@@ -101,6 +107,8 @@ impl Reloader {
         self.started = settled.good.plan.server.clone();
         self.apply(settled, prepared, "start");
         self.parts.board.set_listening();
+        let detail = serde_json::json!({ "version": env!("CARGO_PKG_VERSION") });
+        self.parts.events.publish(event::DAEMON_STARTED, None, None, detail);
         Ok(())
     }
 
@@ -149,9 +157,11 @@ impl Reloader {
         let diff = plan::diff(&self.good.plan, &settled.good.plan);
         let changes = self.touched(&settled.good.plan);
         self.parts.plugins.apply(&settled.good.plan);
+        let plan = &settled.good.plan;
+        self.parts.handling.retune(acting::subscriptions(plan), acting::allowed(plan));
         let left = self.parts.fleet.apply(&settled.good.plan);
         self.swap_routes();
-        self.stop_all(left, "it left the configuration");
+        self.stop_all(left, EndReason::Removed);
         self.change_server(&diff.server, &settled.good.plan.server, prepared);
         self.parts.board.post(&self.parts.fleet);
         for change in &changes {
@@ -219,7 +229,7 @@ impl Reloader {
         self.parts.routes.store(Arc::new(routes));
     }
 
-    fn stop_all(&self, left: Vec<Pipeline>, reason: &'static str) {
+    fn stop_all(&self, left: Vec<Pipeline>, reason: EndReason) {
         for pipeline in left {
             self.leaving.spawn(pipeline.stop(reason));
         }
@@ -259,6 +269,16 @@ impl Reloader {
             Outcome::DryRun => return,
         }
         let detail = serde_json::json!({ "cause": cause, "outcome": reload.outcome, "error": reload.error });
+        if matches!(reload.outcome, Outcome::Partial | Outcome::Refused) {
+            let errors = reload.problems.iter().filter(|problem| problem.severity == "error");
+            let told =
+                |one: &ProblemView| format!("{}:{}:{}: {}", one.file, one.line, one.column, one.message);
+            let problems: Vec<_> = errors.take(TOLD_PROBLEMS).map(told).collect();
+            let why = reload.error.as_deref().or(problems.first().map(String::as_str));
+            let detail =
+                serde_json::json!({ "cause": cause, "outcome": reload.outcome, "problems": problems });
+            self.parts.events.publish(event::CONFIG_REJECTED, None, why, detail);
+        }
         self.parts.events.publish(event::CONFIG_RELOADED, None, Some(cause), detail);
         let problems = config.problems.len();
         if reload.outcome == Outcome::Unchanged {
@@ -272,6 +292,9 @@ impl Reloader {
     /// Ends: no new viewers, those under way may finish within the configured time, then everything stops.
     pub(crate) async fn drain(mut self) {
         self.parts.board.set_draining();
+        let drain = self.good.plan.server.drain;
+        let detail = serde_json::json!({ "drain_ms": u64::try_from(drain.as_millis()).unwrap_or(u64::MAX) });
+        self.parts.events.publish(event::DAEMON_STOPPING, None, None, detail);
         self.listeners.clear();
         tracing::info!(within = ?self.good.plan.server.drain, "draining");
         let cut = self.parts.edge.drain(self.good.plan.server.drain).await;
@@ -279,9 +302,10 @@ impl Reloader {
             tracing::warn!(connections = cut, "cut at the end of the drain time");
         }
         let fleet = self.parts.fleet.clear();
-        self.stop_all(fleet, "the daemon stops");
+        self.stop_all(fleet, EndReason::Shutdown);
         self.leaving.close();
         self.leaving.wait().await;
+        self.parts.handling.drain(drain).await;
     }
 }
 

@@ -75,11 +75,11 @@ pub const DAEMON_STOPPING: &str = "daemon.stopping";
 
 /// Every kind of event.
 pub const KINDS: &[Kind] = &[
+    of_pipeline(STREAM_STARTED, "The first media came. Detail: source, renditions."),
     of_pipeline(
-        STREAM_STARTED,
-        "The first media came. Detail: source, origin, renditions, container, labels.",
+        STREAM_ENDED,
+        "The stream is over. Detail: reason (ended by the origin, removed from the configuration, shutdown of the daemon), duration_ms, source.",
     ),
-    of_pipeline(STREAM_ENDED, "The stream is over. Detail: reason (see below), duration_ms, source, bytes."),
     of_pipeline(STREAM_STALLED, "Media stopped coming to a live stream. Detail: from, to."),
     of_pipeline(STREAM_RECOVERED, "Media comes again. Detail: from, to."),
     of_pipeline(PIPELINE_STATE, "The pipeline moved to another state. Detail: from, to."),
@@ -94,8 +94,8 @@ pub const KINDS: &[Kind] = &[
         HEALTH_CHANGED,
         "The health score crossed warn-below or fail-below. Detail: from, to, score.",
     ),
-    of_pipeline(VIEWER_FIRST, "Somebody watches a pipeline that nobody watched. Detail: sink."),
-    of_pipeline(VIEWER_LAST, "Nobody watches any more. Detail: sink, duration_ms."),
+    of_pipeline(VIEWER_FIRST, "Somebody watches a pipeline that nobody watched. Detail: viewers."),
+    of_pipeline(VIEWER_LAST, "Nobody watches any more. Detail: duration_ms."),
     of_pipeline(RECORDING_STARTED, "A recorder began a file. Detail: sink, dir, file."),
     of_pipeline(RECORDING_FINISHED, "A recorder finished a file. Detail: sink, dir, file, bytes, seconds."),
     of_pipeline(RECORDING_PAUSED, "A recorder cannot write. Detail: sink, dir, reason."),

@@ -1,5 +1,6 @@
 //! Events: what happened, for whoever listens. Publishing never waits.
 
+mod handling;
 mod kind;
 mod pattern;
 
@@ -10,6 +11,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
+pub use handling::{
+    Allowed, HandlerFault, HandlerStatus, Handling, HandlingParts, Subscription, Table as HandlerTable,
+};
 pub use kind::*;
 pub use pattern::{Pattern, UnknownPattern};
 

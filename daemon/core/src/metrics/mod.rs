@@ -3,6 +3,7 @@
 //! A pipeline's series are made through its [`PipelineMetrics`] and go when the last handle to it goes.
 
 mod ages;
+mod deliveries;
 mod families;
 mod health;
 mod stage;
@@ -14,6 +15,7 @@ use prometheus::core::Collector;
 use prometheus::{Error, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry};
 
 use crate::fault::FaultKind;
+pub use deliveries::{DeliveriesOf, DeliveryMetrics};
 pub use health::HealthMetrics;
 pub use stage::StageMetrics;
 

@@ -8,6 +8,7 @@ mod following;
 mod hindrance;
 mod intake;
 mod judging;
+mod life;
 mod mapping;
 mod observing;
 mod opening;
@@ -32,11 +33,14 @@ mod writer;
 
 pub use crate::media::{RenditionSpec, Role};
 pub use around::{Around, Directory};
-pub use failover::{ChainStatus, LastSwitch, Listed, Ordered, Reason, SourceState, SourceStatus, Switcher};
+pub use failover::{
+    Asker, ChainStatus, LastSwitch, Listed, Ordered, Reason, SourceState, SourceStatus, Switcher,
+};
 pub use feed::Feed;
 pub use fleet::Fleet;
 pub use following::{Follower, Found, Mark, Piece};
 pub use intake::{Cutting, Intake};
+pub use life::EndReason;
 pub use mapping::{Fed, FedHow};
 pub use opening::Opening;
 pub use pushing::{Marks, PushContext, PushState, PushStatus, Pushed, Pusher};

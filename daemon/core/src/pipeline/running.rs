@@ -11,7 +11,7 @@ use super::judging::{Assignment, judge};
 use super::pushing::{Pushed, Pushers};
 use super::stack::mounts;
 use super::supervisor::watch_over;
-use super::{Bounds, Setup, Shared, State};
+use super::{Bounds, EndReason, Setup, Shared, State};
 use crate::plan::{PipelinePlan, StagePlan};
 use crate::stage::{Serving, SinkSpec, SourceSpec, States, Upstream};
 
@@ -134,8 +134,9 @@ impl Pipeline {
     }
 
     /// Stops it, and waits until its tasks are gone.
-    pub async fn stop(mut self, reason: &str) {
-        self.shared.set_state(State::Stopped, reason);
+    pub async fn stop(mut self, reason: EndReason) {
+        self.shared.set_state(State::Stopped, reason.words());
+        self.shared.end_stream(reason, reason.words());
         self.pushers.stop().await;
         self.wanted.take();
         self.watch.abort();

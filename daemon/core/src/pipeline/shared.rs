@@ -77,6 +77,7 @@ pub struct Shared {
     viewers: ArcSwap<BTreeMap<Arc<str>, Arc<Viewers>>>,
     broadcast: super::program::Place,
     pub(super) hindrance: ArcSwapOption<String>,
+    pub(super) life: super::life::Life,
 }
 
 impl Shared {
@@ -113,6 +114,7 @@ impl Shared {
             viewers: ArcSwap::default(),
             broadcast: super::program::Place::default(),
             hindrance: ArcSwapOption::empty(),
+            life: super::life::Life::default(),
         }
     }
 

@@ -23,7 +23,10 @@ pub(super) async fn watch_over(shared: Arc<Shared>) {
     loop {
         ticks.tick().await;
         let target = shared.renditions().map_or(Duration::from_secs(2), |set| set.target_duration());
-        shared.viewers().values().for_each(|viewers| viewers.sweep(3 * target));
+        let viewers = shared.viewers();
+        viewers.values().for_each(|viewers| viewers.sweep(3 * target));
+        let watching = shared.on_air().map_or(0, |broadcast| broadcast.audience.all().len());
+        shared.note_viewers(watching + viewers.values().map(|viewers| viewers.count()).sum::<usize>());
         let idle = shared.idle();
         if shared.status().borrow().state == State::Live && idle > stalled_after(target) {
             let fault = shared.last_fault().filter(|fault| fault.0.elapsed_within(idle));

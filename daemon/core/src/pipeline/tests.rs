@@ -315,7 +315,7 @@ async fn numbers_never_go_back_over_a_restart_of_the_daemon() {
         let segments = segments(&pipeline, 0);
         assert!(segments[0].0 > highest.0 && segments[0].1 > highest.1, "{segments:?} after {highest:?}");
         highest = (segments[1].0, segments[1].1);
-        pipeline.stop("test").await;
+        pipeline.stop(EndReason::Removed).await;
     }
 }
 

@@ -6,5 +6,5 @@ mod port;
 mod usage;
 
 pub use action::{ACTIONS, Action, ActionKind};
-pub use port::{Handler, NoPlugins, PluginFault, Plugins, Reaction, Scorer};
+pub use port::{Actor, Handler, NoPlugins, PluginFault, Plugins, Reaction, Scorer};
 pub use usage::{Use, is_plugin_name};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::Use;
+use super::{Action, Use};
 use crate::event::Event;
 use crate::health::{Sample, Verdict};
 
@@ -86,6 +86,20 @@ pub trait Plugins: Send + Sync {
 
     /// What handles events for this use; `pipeline` is none for a use outside of pipelines.
     fn handler(&self, of: &Use, pipeline: Option<&str>) -> Arc<dyn Handler>;
+}
+
+/// Does what plugins ask for. Whether they may was looked at before.
+pub trait Actor: Send + Sync {
+    /// Does it to a pipeline; gives what was done, in words.
+    ///
+    /// # Errors
+    /// Why it could not be done, in words.
+    fn act(
+        &self,
+        pipeline: &Arc<str>,
+        action: Action,
+        plugin: &Arc<str>,
+    ) -> BoxFuture<'static, Result<String, String>>;
 }
 
 /// No plugin at all: every call fails.

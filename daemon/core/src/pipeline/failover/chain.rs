@@ -88,7 +88,8 @@ impl Chain {
             Event::Late(id) => self.late(now, id),
             Event::Down(id, down) => self.down(now, id, &down),
             Event::Proved(id) => self.proved(now, id),
-            Event::Order(id) => self.order(id),
+            Event::Order(id, why) => self.order(id, why),
+            Event::Renew(id, why) => self.renew(id, why),
         };
         steps.extend(self.tick(now));
         steps
@@ -281,12 +282,18 @@ impl Chain {
         vec![Step::Unprobe, Step::Start(id)]
     }
 
-    fn order(&mut self, id: Id) -> Vec<Step> {
+    /// The source that serves goes on as `id`; what fed until now feeds until that one is live.
+    fn renew(&mut self, id: Id, why: Verdict) -> Vec<Step> {
+        let Some(entry) = self.serving.and_then(|serving| self.entry(serving)) else { return Vec::new() };
+        entry.traits.id = id;
+        self.order(id, why)
+    }
+
+    fn order(&mut self, id: Id, why: Verdict) -> Vec<Step> {
         let mut steps = Vec::new();
         if self.serving == Some(id) || self.position(id).is_none() {
             return steps;
         }
-        let why = Verdict::new(Reason::Manual, "an operator asked for it");
         match self.coming.take() {
             Some((coming, _)) if coming == id => {
                 self.coming = Some((id, Some(why)));

@@ -206,12 +206,39 @@ async fn an_order_is_followed_beside_the_source_that_serves_and_stands_until_tha
     let policy = Failover { probe_return: true, ..Failover::default() };
     let mut scene = Scene::new(3, false, &policy);
     scene.live(1);
-    assert_eq!(scene.on(Event::Order(3)), [Step::Start(3)]);
+    assert_eq!(scene.on(Event::Order(3, verdict(Reason::Manual))), [Step::Start(3)]);
     let steps = scene.live(3);
     assert!(steps.iter().any(switched(1, 3, &Reason::Manual)), "{steps:?}");
     assert_eq!(scene.after(600), [], "nobody returns behind the operator's back");
     assert_eq!(scene.chain.switches_left(scene.now), policy.budget, "an order costs nothing");
     assert_eq!(scene.down(3, Reason::Stall), [Step::Stop(3), Step::Start(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_a_plugin_asks_for_costs_one_of_the_budget_and_pins_nothing() {
+    let policy = Failover { probe_return: true, ..Failover::default() };
+    let mut scene = Scene::new(2, false, &policy);
+    scene.live(1);
+    assert_eq!(scene.on(Event::Order(2, verdict(Reason::Plugin))), [Step::Start(2)]);
+    let steps = scene.live(2);
+    assert!(steps.iter().any(switched(1, 2, &Reason::Plugin)), "{steps:?}");
+    assert_eq!(scene.chain.switches_left(scene.now), policy.budget - 1);
+    assert!(scene.chain.probing().is_some(), "the better one is looked at again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_started_anew_runs_beside_itself_and_its_failure_leaves_the_old_run() {
+    let mut scene = Scene::new(1, false, &Failover::default());
+    scene.live(1);
+    assert_eq!(scene.on(Event::Renew(7, verdict(Reason::Plugin))), [Step::Start(7)]);
+    assert_eq!(scene.chain.serving(), Some(1), "it feeds until then");
+    let steps = scene.live(7);
+    assert_eq!(steps[0], Step::Stop(1));
+    assert!(steps.iter().any(switched(1, 7, &Reason::Plugin)), "{steps:?}");
+    assert_eq!(scene.on(Event::Renew(8, verdict(Reason::Plugin))), [Step::Start(8)]);
+    assert_eq!(scene.down(8, Reason::Stall), [Step::Stop(8)]);
+    assert_eq!(scene.chain.serving(), Some(7));
+    assert_eq!(scene.after(8), [Step::Start(8)], "tried again after its rest");
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,8 +17,8 @@ mod run;
 mod status;
 mod step;
 
+pub use director::{Asker, Ordered, Switcher};
 pub(super) use director::{Director, Wanted};
-pub use director::{Ordered, Switcher};
 pub use observed::Listed;
 pub(super) use observed::Observed;
 pub use status::{ChainStatus, LastSwitch, SourceState, SourceStatus};
@@ -42,6 +42,8 @@ pub enum Reason {
     Monitor,
     /// An operator asked for it.
     Manual,
+    /// A plugin asked for it.
+    Plugin,
     /// A better source proved itself.
     Return,
     /// The configuration changed.
@@ -59,6 +61,7 @@ impl Reason {
             Self::Health => "health",
             Self::Monitor => "monitor",
             Self::Manual => "manual",
+            Self::Plugin => "plugin",
             Self::Return => "return",
             Self::Reload => "reload",
         }
@@ -66,11 +69,11 @@ impl Reason {
 
     /// The labels besides those of faults.
     pub const LABELS: &[&str] =
-        &["stall", "slow", "ended", "health", "monitor", "manual", "return", "reload"];
+        &["stall", "slow", "ended", "health", "monitor", "manual", "plugin", "return", "reload"];
 
     /// Whether something is wrong, rather than wanted or due.
     fn is_trouble(&self) -> bool {
-        !matches!(self, Self::Ended | Self::Manual | Self::Return | Self::Reload)
+        !matches!(self, Self::Ended | Self::Manual | Self::Plugin | Self::Return | Self::Reload)
     }
 
     /// Whether the source still brings something, so that it is left only where another can be taken.

@@ -16,8 +16,10 @@ pub(super) enum Event {
     Down(Id, Down),
     /// A probe showed the source well for long enough.
     Proved(Id),
-    /// An operator wants this source.
-    Order(Id),
+    /// An operator or a plugin wants this source.
+    Order(Id, Verdict),
+    /// The source that serves is to be started anew: under another id, beside its run.
+    Renew(Id, Verdict),
 }
 
 /// What is to be done, in order.

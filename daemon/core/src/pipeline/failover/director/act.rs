@@ -11,7 +11,7 @@ use super::super::link::Link;
 use super::super::run::{Run, down};
 use super::super::step::{Event, Step};
 use super::super::{Reason, Verdict};
-use super::{Director, Order, Ordered, Which};
+use super::{Asker, Director, Order, Ordered, Which, Wish};
 use crate::fault::{Fault, FaultKind};
 use crate::pipeline::feed::{Fit, Purpose};
 use crate::pipeline::{End, State};
@@ -101,6 +101,7 @@ impl Director {
             self.owner = Some(id);
         }
         self.said_kept = false;
+        self.shared.begin_stream(&self.stage_of(id));
         let steps = self.chain.on(now, Event::Live(id));
         self.take(steps);
     }
@@ -293,13 +294,38 @@ impl Director {
 
     /// Does what an operator wants.
     pub(super) fn order(&mut self, order: Order) {
-        let answer = self.ordered(order.to);
+        let verdict = match &order.by {
+            Asker::Operator => Verdict::new(Reason::Manual, "an operator asked for it"),
+            Asker::Plugin(name) => Verdict::new(Reason::Plugin, format!("the plugin {name} asked for it")),
+        };
+        let is_spent = self.chain.switches_left(Instant::now()) == 0;
+        let answer = match order.wish {
+            _ if is_spent && verdict.reason == Reason::Plugin => Err(FaultKind::Busy.into()),
+            Wish::Switch(to) => self.ordered(to, verdict),
+            Wish::Restart => self.renewed(verdict),
+        };
         if order.reply.send(answer).is_err() {
             tracing::debug!("whoever asked for the switch is gone");
         }
     }
 
-    fn ordered(&mut self, to: Option<usize>) -> Result<Ordered, Fault> {
+    /// Starts the source that serves anew: a link of its own takes the place of the one that it has.
+    fn renewed(&mut self, why: Verdict) -> Result<Ordered, Fault> {
+        if self.chain.coming().is_some() {
+            return Err(FaultKind::Busy.into());
+        }
+        let serving = self.chain.serving();
+        let at = self.links.iter().position(|link| Some(link.id) == serving).ok_or(FaultKind::NotFound)?;
+        self.ids += 1;
+        let (id, plan) = (self.ids, self.links[at].plan.clone());
+        self.links[at] = Link::new(id, at, &plan, &self.shared, &*self.origins);
+        let stage = self.links[at].stage.clone();
+        let steps = self.chain.on(Instant::now(), Event::Renew(id, why));
+        self.take(steps);
+        Ok(Ordered { stage, is_started: true, is_active: false })
+    }
+
+    fn ordered(&mut self, to: Option<usize>, why: Verdict) -> Result<Ordered, Fault> {
         let current = self.chain.coming().or(self.chain.serving());
         let at = match to {
             Some(place) => place.checked_sub(1),
@@ -312,7 +338,7 @@ impl Director {
         let (id, stage) = (link.id, link.stage.clone());
         let is_active = self.chain.serving() == Some(id);
         let is_started = !is_active && self.chain.coming() != Some(id);
-        let steps = self.chain.on(Instant::now(), Event::Order(id));
+        let steps = self.chain.on(Instant::now(), Event::Order(id, why));
         self.take(steps);
         Ok(Ordered { stage, is_started, is_active })
     }

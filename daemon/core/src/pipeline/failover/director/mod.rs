@@ -39,10 +39,27 @@ impl Wanted {
     }
 }
 
-/// An operator's wish for another source.
+/// Who asks for a switch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asker {
+    /// An operator: it costs nothing of the budget, and the source is kept.
+    Operator,
+    /// The plugin of this name: it costs a switch, and is refused where none is left.
+    Plugin(Arc<str>),
+}
+
+/// What is wanted of a chain.
+enum Wish {
+    /// The source at this place, from 1; none for the next one.
+    Switch(Option<usize>),
+    /// The source that feeds the pipeline, started anew.
+    Restart,
+}
+
+/// A wish for another source, or for the same one anew.
 pub(in crate::pipeline) struct Order {
-    /// Its place in the chain, from 1; none for the next one.
-    to: Option<usize>,
+    wish: Wish,
+    by: Asker,
     reply: oneshot::Sender<Result<Ordered, Fault>>,
 }
 
@@ -66,11 +83,25 @@ impl Switcher {
     /// its name, and whether it was started by this.
     ///
     /// # Errors
-    /// `NotFound` where the chain has no such place, `Busy` where too many orders wait, `Stopped` for a pipeline that
-    /// has gone.
-    pub async fn switch(&self, to: Option<usize>) -> Result<Ordered, Fault> {
+    /// `NotFound` where the chain has no such place, `Busy` where too many orders wait or a plugin has no switch left,
+    /// `Stopped` for a pipeline that has gone.
+    pub async fn switch(&self, to: Option<usize>, by: Asker) -> Result<Ordered, Fault> {
+        self.order(Wish::Switch(to), by).await
+    }
+
+    /// Starts the source that feeds the pipeline anew, beside its run; it takes over with its first media. Gives its
+    /// name.
+    ///
+    /// # Errors
+    /// `NotFound` where nothing feeds the pipeline, `Busy` where another source is starting, else as with
+    /// [`Switcher::switch`].
+    pub async fn restart(&self, by: Asker) -> Result<Ordered, Fault> {
+        self.order(Wish::Restart, by).await
+    }
+
+    async fn order(&self, wish: Wish, by: Asker) -> Result<Ordered, Fault> {
         let (reply, answer) = oneshot::channel();
-        match self.0.try_send(Order { to, reply }) {
+        match self.0.try_send(Order { wish, by, reply }) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(FaultKind::Stopped.into())),
             Err(mpsc::error::TrySendError::Full(_)) => Err(FaultKind::Busy.into()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(FaultKind::Stopped.into()),

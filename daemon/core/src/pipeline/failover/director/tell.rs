@@ -11,7 +11,7 @@ use super::super::{ChainStatus, LastSwitch, Reason, SourceState, SourceStatus, V
 use super::Director;
 use crate::event;
 use crate::fault::FaultKind;
-use crate::pipeline::State;
+use crate::pipeline::{EndReason, State};
 
 impl Director {
     /// Another source feeds the pipeline.
@@ -86,6 +86,7 @@ impl Director {
         if self.chain.is_alone() {
             if down.verdict.reason == Reason::Ended {
                 self.shared.set_state(State::Stopped, words.clone());
+                self.shared.end_stream(EndReason::Ended, words);
             } else if !has_ended {
                 self.shared.set_state(State::Failed, words.clone());
             }
