@@ -4,6 +4,7 @@ mod across;
 mod admin;
 mod architecture;
 mod audience;
+mod authoring;
 mod certificates;
 mod clients;
 mod documents;

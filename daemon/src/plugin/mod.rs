@@ -58,6 +58,8 @@ fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod authoring_tests;
 #[cfg(test)]
+mod built_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

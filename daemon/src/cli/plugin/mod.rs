@@ -2,7 +2,9 @@
 
 mod build;
 mod inspect;
+mod javascript;
 mod list;
+mod new;
 mod trial;
 
 use std::path::PathBuf;
@@ -11,13 +13,29 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{AdminArguments, complain};
+use new::{Language, PluginKind};
 
 /// What is done with a plugin.
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
-    /// Build the plugins of a directory: Rust crates that use sluice-plugin-sdk.
+    /// Make the directory of a new plugin, which builds and passes its tests as it is.
+    New {
+        /// The directory; its last part is the name of the plugin.
+        #[arg(value_name = "NAME")]
+        path: PathBuf,
+        /// What the plugin does.
+        #[arg(long, value_enum)]
+        kind: PluginKind,
+        /// What it is written in.
+        #[arg(long, value_enum, default_value_t = Language::Rust)]
+        lang: Language,
+        /// A directory with sluice-plugin-sdk; without it, the SDK is written into the new directory.
+        #[arg(long, value_name = "DIR")]
+        sdk: Option<PathBuf>,
+    },
+    /// Build the plugins of a directory: Rust crates that use sluice-plugin-sdk, or a package of npm.
     ///
-    /// Needs cargo and the target wasm32-unknown-unknown. Every plugin becomes one file NAME.wasm, ready for the
+    /// Needs cargo and the target wasm32-unknown-unknown, or npm. Every plugin becomes one file NAME.wasm, ready for the
     /// directory that the daemon watches. In a workspace, its default members are built.
     Build {
         /// The directory of the crate, or of a workspace.
@@ -51,7 +69,12 @@ pub(super) fn plugin(command: &PluginCommand, token: Option<&str>) -> ExitCode {
         PluginCommand::List { admin } => return list::list(&admin.admin, token),
         PluginCommand::Inspect { file } => return inspect::inspect(file),
         PluginCommand::Test(asked) => return trial::test(asked),
-        PluginCommand::Build { dir, into } => build::build(dir, into.as_deref().unwrap_or(dir)),
+        PluginCommand::New { path, kind, lang, sdk } => {
+            new::new(path, *kind, *lang, sdk.as_deref()).map_err(|error| error.to_string())
+        }
+        PluginCommand::Build { dir, into } => {
+            build::build(dir, into.as_deref().unwrap_or(dir)).map_err(|error| error.to_string())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
