@@ -5,6 +5,7 @@ mod actions;
 mod admin;
 mod architecture;
 mod audience;
+mod authoring;
 mod certificates;
 mod clients;
 mod documents;

@@ -17,9 +17,10 @@ pub(super) const MOST_MEMORY_BYTES: usize = 256 << 20;
 /// Instances that live at once, those that are kept between calls included.
 pub(super) const SLOTS: u32 = 64;
 
-/// Core instances, memories and tables that one component may have: those of other languages come with adapters.
+/// Core instances, memories and tables that one component may have: those of other languages come with adapters, and what
+/// QuickJS is built into has three memories.
 const CORE_INSTANCES: u32 = 16;
-const MEMORIES: u32 = 2;
+const MEMORIES: u32 = 3;
 const TABLES: u32 = 8;
 const TABLE_ELEMENTS: usize = 20_000;
 

@@ -48,6 +48,8 @@ fn chain(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
+mod built_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

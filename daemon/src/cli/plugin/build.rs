@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 use wit_component::ComponentEncoder;
 
+use super::javascript;
 use crate::cli::complain;
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -19,11 +20,15 @@ const SDK: &str = "sluice-plugin-sdk";
 pub(super) enum Error {
     #[error("cargo cannot be run ({0}): install Rust, see https://rustup.rs")]
     Cargo(io::Error),
+    #[error("npm cannot be run ({0}): install Node.js, see https://nodejs.org")]
+    Npm(io::Error),
     #[error("cargo does not know {dir}:\n{said}")]
     Metadata { dir: String, said: String },
-    #[error("what cargo says of {dir} cannot be read: {error}")]
+    #[error("{dir} cannot be understood: {error}")]
     Answer { dir: String, error: serde_json::Error },
-    #[error("no plugin in {0}: a plugin is a crate with src/lib.rs that depends on sluice-plugin-sdk")]
+    #[error(
+        "no plugin in {0}: a plugin is a crate with src/lib.rs that depends on sluice-plugin-sdk, or has a package.json"
+    )]
     None(String),
     #[error("the target {TARGET} is missing: run `rustup target add {TARGET}`")]
     Target,
@@ -31,10 +36,10 @@ pub(super) enum Error {
     Compile(String),
     #[error("{path}: {error}")]
     File { path: String, error: io::Error },
-    #[error(
-        "{name} cannot be made a component: {error}; does it call register_scorer! or register_handler!?"
-    )]
+    #[error("{name} cannot be made a component: {error}")]
     Component { name: String, error: String },
+    #[error("{0} exports nothing: it calls neither register_scorer! nor register_handler!")]
+    Silent(String),
 }
 
 /// What cargo says of a workspace.
@@ -74,11 +79,16 @@ impl Package {
     }
 }
 
-/// Builds every plugin of `dir`, and puts the files into `into`. Cargo shows its progress.
+/// Builds every plugin of `dir`, and puts the files into `into`. Cargo, or npm, shows its progress.
 ///
 /// # Errors
 /// With the first one that cannot be built.
 pub(super) fn build(dir: &Path, into: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(into).map_err(|error| file_error(into, error))?;
+    if javascript::is_plugin(dir) { javascript::build(dir, into) } else { build_crates(dir, into) }
+}
+
+fn build_crates(dir: &Path, into: &Path) -> Result<(), Error> {
     let metadata = metadata(dir)?;
     let plugins = plugins(&metadata, dir);
     if plugins.is_empty() {
@@ -87,21 +97,21 @@ pub(super) fn build(dir: &Path, into: &Path) -> Result<(), Error> {
     if !has_target(dir) {
         return Err(Error::Target);
     }
-    std::fs::create_dir_all(into).map_err(|error| file_error(into, error))?;
     for (package, library) in plugins {
         compile(package)?;
         let module = metadata.target_directory.join(TARGET).join("release").join(format!("{library}.wasm"));
         let module = std::fs::read(&module).map_err(|error| file_error(&module, error))?;
         let component =
             component(&module).map_err(|error| Error::Component { name: package.name.clone(), error })?;
-        let path = into.join(format!("{}.wasm", package.name));
-        replace(&path, &component).map_err(|error| file_error(&path, error))?;
-        complain(&format!("built {}, {} KiB\n", path.display(), component.len().div_ceil(1024)), 0);
+        if !exports(&component) {
+            return Err(Error::Silent(package.name.clone()));
+        }
+        put(into, &package.name, &component)?;
     }
     Ok(())
 }
 
-fn file_error(path: &Path, error: io::Error) -> Error {
+pub(super) fn file_error(path: &Path, error: io::Error) -> Error {
     Error::File { path: path.display().to_string(), error }
 }
 
@@ -172,7 +182,24 @@ fn component(module: &[u8]) -> Result<Vec<u8>, String> {
     module.and_then(ComponentEncoder::encode).map_err(|error| format!("{error:#}"))
 }
 
-/// In one step, for a daemon may watch the directory.
+/// Whether a component offers anything: without a world, the encoder makes an empty one.
+fn exports(component: &[u8]) -> bool {
+    match wit_component::decode(component) {
+        Ok(wit_component::DecodedWasm::Component(resolve, world)) => {
+            !resolve.worlds[world].exports.is_empty()
+        }
+        _ => false,
+    }
+}
+
+/// Puts a component where a daemon may watch: in one step.
+pub(super) fn put(into: &Path, name: &str, component: &[u8]) -> Result<(), Error> {
+    let path = into.join(format!("{name}.wasm"));
+    replace(&path, component).map_err(|error| file_error(&path, error))?;
+    complain(&format!("built {}, {} KiB\n", path.display(), component.len().div_ceil(1024)), 0);
+    Ok(())
+}
+
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
     file.write_all(bytes)?;
