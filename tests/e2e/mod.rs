@@ -1,6 +1,7 @@
 //! What the daemon must do on real input, one file for each concern.
 
 mod across;
+mod actions;
 mod admin;
 mod architecture;
 mod audience;

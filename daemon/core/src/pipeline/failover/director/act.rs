@@ -213,12 +213,22 @@ impl Director {
                 .or_else(|| self.serving.take_if(is_it)),
         };
         let Some(run) = run else { return };
+        if self.is_retired(which, result) {
+            return; // the run that took over is about to be seen live
+        }
         let refused = run.observed.borrow().refused.clone();
         if let Err(fault) = result {
             self.shared.metrics.source(&run.stage).fault(&fault.kind);
             self.shared.remember(fault);
         }
         self.down(now, which, run.id, down(result, refused.as_ref()));
+    }
+
+    /// Whether a run that fed was ended by the first media of the one that is coming.
+    fn is_retired(&self, which: Which, result: &Result<End, Fault>) -> bool {
+        let is_stopped = result.as_ref().is_err_and(|fault| fault.kind == FaultKind::Stopped);
+        let took_over = |run: &Run| run.generation == self.shared.run();
+        matches!(which, Which::Serving) && is_stopped && self.coming.as_ref().is_some_and(took_over)
     }
 
     fn down(&mut self, now: Instant, which: Which, id: Id, down: Down) {
