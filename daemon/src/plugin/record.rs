@@ -100,6 +100,11 @@ impl Record {
         self.state().refusal = Some(why.into());
     }
 
+    /// What was linked is not to be called any more; the file stays known.
+    pub(super) fn withdraw(&self) {
+        self.state().program = None;
+    }
+
     /// The file is gone.
     pub(super) fn remove(&self) {
         let mut state = self.state();
