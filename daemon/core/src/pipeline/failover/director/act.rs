@@ -308,9 +308,10 @@ impl Director {
             Asker::Operator => Verdict::new(Reason::Manual, "an operator asked for it"),
             Asker::Plugin(name) => Verdict::new(Reason::Plugin, format!("the plugin {name} asked for it")),
         };
-        let is_spent = self.chain.switches_left(Instant::now()) == 0;
+        // a plugin that asks for the next source because one failed must not undo what failover does about it already
+        let is_busy = self.chain.coming().is_some() || self.chain.switches_left(Instant::now()) == 0;
         let answer = match order.wish {
-            _ if is_spent && verdict.reason == Reason::Plugin => Err(FaultKind::Busy.into()),
+            _ if is_busy && verdict.reason == Reason::Plugin => Err(FaultKind::Busy.into()),
             Wish::Switch(to) => self.ordered(to, verdict),
             Wish::Restart => self.renewed(verdict),
         };

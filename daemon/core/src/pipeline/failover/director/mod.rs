@@ -83,8 +83,8 @@ impl Switcher {
     /// its name, and whether it was started by this.
     ///
     /// # Errors
-    /// `NotFound` where the chain has no such place, `Busy` where too many orders wait or a plugin has no switch left,
-    /// `Stopped` for a pipeline that has gone.
+    /// `NotFound` where the chain has no such place, `Busy` where too many orders wait, or where a plugin has no switch left
+    /// or asks while another source is starting; `Stopped` for a pipeline that has gone.
     pub async fn switch(&self, to: Option<usize>, by: Asker) -> Result<Ordered, Fault> {
         self.order(Wish::Switch(to), by).await
     }
