@@ -50,7 +50,20 @@ impl Incident {
 
 /// The key of the trouble that an event belongs to.
 pub(crate) fn key(event: &Event) -> String {
-    let family = event.kind.split('.').next().unwrap_or_default();
+    key_of(event, family(event))
+}
+
+/// The keys of the troubles that a good event ends. A stream that plays has a source that works.
+pub(crate) fn ended_by(event: &Event) -> Vec<String> {
+    let families: &[&str] = if family(event) == "stream" { &["stream", "source"] } else { &[family(event)] };
+    families.iter().map(|family| key_of(event, family)).collect()
+}
+
+fn family(event: &Event) -> &str {
+    event.kind.split('.').next().unwrap_or_default()
+}
+
+fn key_of(event: &Event, family: &str) -> String {
     format!("{PREFIX}{}/{family}", event.pipeline.as_deref().unwrap_or_default())
 }
 
@@ -60,13 +73,14 @@ pub(crate) enum Meaning {
     Bad,
     Good,
     Neither,
+    /// It was meant to be, or says nothing new.
+    Nothing,
 }
 
-/// By its kind; of `health.changed`, by the level that it came to.
+/// By its kind, and by the particulars of those that can be either.
 pub(crate) fn meaning(event: &Event) -> Meaning {
     match event.kind.as_str() {
         "stream.stalled"
-        | "stream.ended"
         | "source.failed"
         | "source.refused"
         | "source.budget-spent"
@@ -75,12 +89,27 @@ pub(crate) fn meaning(event: &Event) -> Meaning {
         | "plugin.refused"
         | "plugin.failed"
         | "plugin.disabled" => Meaning::Bad,
-        "stream.started" | "stream.recovered" | "source.switched" | "recording.resumed"
-        | "config.reloaded" | "plugin.loaded" => Meaning::Good,
-        "health.changed" => {
-            let detail = event.read::<Value>().unwrap_or_default();
-            if detail["to"] == "good" { Meaning::Good } else { Meaning::Bad }
+        "stream.started" | "stream.recovered" | "source.switched" | "recording.resumed" | "plugin.loaded" => {
+            Meaning::Good
         }
+        "stream.ended" => match word(event, "reason").as_str() {
+            "removed" => Meaning::Good, // with its pipeline its troubles are over
+            "shutdown" => Meaning::Nothing,
+            _ => Meaning::Bad,
+        },
+        "config.reloaded" => match word(event, "outcome").as_str() {
+            "applied" | "unchanged" => Meaning::Good,
+            _ => Meaning::Nothing, // `config.rejected` came too
+        },
+        "health.changed" => match word(event, "to").as_str() {
+            "good" => Meaning::Good,
+            _ => Meaning::Bad,
+        },
         _ => Meaning::Neither,
     }
+}
+
+fn word(event: &Event, key: &str) -> String {
+    let detail = event.read::<Value>().unwrap_or_default();
+    detail[key].as_str().unwrap_or_default().to_owned()
 }

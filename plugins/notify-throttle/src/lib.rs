@@ -42,24 +42,27 @@ impl Handler for NotifyThrottle {
     }
 
     fn handle(&mut self, event: &Event) -> Result<Reaction, String> {
-        let key = incident::key(event);
-        let open = Incident::read(&key)?;
-        match (meaning(event), open) {
-            (Meaning::Bad, None) => {
-                Incident::of(event).write(&key)?;
-                self.post(event)?;
+        match meaning(event) {
+            Meaning::Bad => {
+                let key = incident::key(event);
+                if let Some(mut incident) = Incident::read(&key)? {
+                    incident.count += 1;
+                    incident.calm_since_ms = None;
+                    incident.write(&key)?;
+                } else {
+                    Incident::of(event).write(&key)?;
+                    self.post(event)?;
+                }
             }
-            (Meaning::Bad, Some(mut incident)) => {
-                incident.count += 1;
-                incident.calm_since_ms = None;
-                incident.write(&key)?;
+            Meaning::Good => {
+                for key in incident::ended_by(event) {
+                    let Some(mut incident) = Incident::read(&key)? else { continue };
+                    incident.calm_since_ms.get_or_insert(clock::now_ms());
+                    incident.write(&key)?;
+                }
             }
-            (Meaning::Good, Some(mut incident)) => {
-                incident.calm_since_ms.get_or_insert(clock::now_ms());
-                incident.write(&key)?;
-            }
-            (Meaning::Good, None) => {}
-            (Meaning::Neither, _) => {
+            Meaning::Nothing => {}
+            Meaning::Neither => {
                 let posted =
                     format!("posted/{}/{}", event.pipeline.as_deref().unwrap_or_default(), event.kind);
                 if kv::get(&posted)?.is_none() {

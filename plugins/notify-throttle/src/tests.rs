@@ -72,6 +72,34 @@ fn families_and_pipelines_are_apart() {
 }
 
 #[test]
+fn a_stream_that_plays_ends_the_trouble_of_its_source_too() {
+    let host = host();
+    happen(&host, "source.failed");
+    happen(&host, "stream.stalled");
+    happen(&host, "stream.recovered");
+    host.pass(Duration::from_secs(60));
+    wake(&host);
+    assert_eq!(kinds(&host), ["source.failed", "stream.stalled", "resolved", "resolved"]);
+    assert!(host.kept().is_empty());
+}
+
+#[test]
+fn what_is_meant_to_be_is_no_trouble_and_what_is_still_wrong_is_not_over() {
+    let host = host();
+    let mut plugin = host.handler::<NotifyThrottle>().unwrap();
+    let mut happen = |kind: &str, detail| plugin.handle(&Event::new(kind).of("news").with(&detail)).unwrap();
+    happen("stream.ended", json!({"reason": "shutdown"}));
+    happen("config.reloaded", json!({"outcome": "partial"}));
+    assert!(kinds(&host).is_empty());
+    happen("config.rejected", json!({}));
+    assert_eq!(happen("config.reloaded", json!({"outcome": "partial"})).wake_after_ms, None);
+    assert_eq!(happen("config.reloaded", json!({"outcome": "applied"})).wake_after_ms, Some(60_000));
+    happen("stream.ended", json!({"reason": "ended"}));
+    assert_eq!(kinds(&host), ["config.rejected", "stream.ended"]);
+    assert_eq!(happen("stream.ended", json!({"reason": "removed"})).wake_after_ms, Some(60_000));
+}
+
+#[test]
 fn health_is_over_when_it_is_good_again() {
     let host = host();
     let mut plugin = host.handler::<NotifyThrottle>().unwrap();
