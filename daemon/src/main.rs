@@ -15,7 +15,6 @@ mod service;
 mod sink;
 mod source;
 mod state_dir;
-#[allow(dead_code, unused_imports, reason = "plugins and the event log take it up")]
 mod store;
 mod telemetry;
 mod watch;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sluice_core::conf::{Code, Place, Problem};
 use sluice_core::event::Events;
 use sluice_core::plan::Plan;
-use sluice_core::plugin::Use;
+use sluice_core::plugin::{PluginFault, Use};
 use tokio::time::Instant;
 
 use super::directory;
@@ -93,7 +93,11 @@ async fn program(inner: &Arc<Inner>, of: &Use) -> Result<Arc<Program>, Problem> 
         return Ok(program); // another use loaded it
     }
     inner.take_up(&of.plugin, bytes).await;
-    let refused = |words: Arc<str>| {
+    let refused = |fault: PluginFault| {
+        let words = match fault {
+            PluginFault::Missing(words) | PluginFault::Unavailable(words) => words,
+            called => called.to_string().into(),
+        };
         Problem::new(Code::Value, place(""), format!("the plugin `{}` cannot be used: {words}", of.plugin))
     };
     inner.record(&of.plugin).program().map(|(program, _)| program).map_err(refused)

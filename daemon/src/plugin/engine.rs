@@ -69,9 +69,13 @@ impl Drop for Engine {
 
 fn open_cache(directory: &Path) -> Option<Cache> {
     let mut config = CacheConfig::new();
-    config.with_directory(directory).with_files_total_size_soft_limit(CACHE_BYTES);
-    let opened =
-        std::fs::create_dir_all(directory).map_err(wasmtime::Error::from).and_then(|()| Cache::new(config));
+    let opened = std::fs::create_dir_all(directory)
+        .and_then(|()| std::path::absolute(directory)) // it takes no other
+        .map_err(wasmtime::Error::from)
+        .and_then(|directory| {
+            config.with_directory(directory).with_files_total_size_soft_limit(CACHE_BYTES);
+            Cache::new(config)
+        });
     opened
         .inspect_err(|error| {
             tracing::warn!(%error, directory = %directory.display(), "compiled plugins are not kept; each start compiles them");
@@ -112,6 +116,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_cache_may_stand_in_a_directory_that_is_written_from_here() {
+        let here = std::env::current_dir().unwrap();
+        let directory = tempfile::tempdir_in(&here).unwrap();
+        let relative = directory.path().strip_prefix(&here).unwrap();
+        assert!(open_cache(&relative.join("cache")).is_some());
+    }
 
     #[test]
     fn an_engine_can_have_its_pool_here_and_its_clock_ends_with_it() {

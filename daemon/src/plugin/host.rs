@@ -183,14 +183,23 @@ impl Inner {
         self.tell(&record, outcome);
     }
 
-    /// Links what is there anew, as the grants changed.
+    /// Links what is there anew, as the grants changed. Where that cannot be, nothing of it is called: what was linked
+    /// before has grants that hold no more.
     pub(super) async fn relink(self: &Arc<Self>, name: &str) {
         let Some(record) = self.known(name) else { return };
-        let compiled = record.state().compiled.clone();
-        if let Some(compiled) = compiled {
-            let outcome = self.install(&record, compiled).await;
-            self.tell(&record, outcome);
+        let Some(compiled) = record.state().compiled.clone() else { return };
+        let (linked, grants) = loop {
+            let grants = self.grants(name);
+            let linked = self.link(&record.name, &compiled, &grants).await;
+            if grants == self.grants(name) {
+                break (linked, grants); // else they changed once more meanwhile
+            }
+        };
+        match &linked {
+            Ok(program) => record.install(compiled, program.clone(), grants),
+            Err(_) => record.withdraw(),
         }
+        self.tell(&record, linked);
     }
 
     fn tell(&self, record: &Record, outcome: Result<Arc<Program>, String>) {

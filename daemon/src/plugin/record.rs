@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sluice_core::plugin::PluginFault;
 use tokio::time::Instant;
 
 use super::fault::{CallFault, FaultKind};
@@ -68,16 +69,19 @@ impl Record {
     /// What is to be called.
     ///
     /// # Errors
-    /// Why nothing is, in words.
-    pub(super) fn program(&self) -> Result<(Arc<Program>, Arc<Grants>), Arc<str>> {
+    /// `Missing` or `Unavailable`, with why.
+    pub(super) fn program(&self) -> Result<(Arc<Program>, Arc<Grants>), PluginFault> {
         let state = self.state();
         if let Some(disabled) = &state.disabled {
-            return Err(disabled.reason.clone());
+            return Err(PluginFault::Unavailable(disabled.reason.clone()));
         }
         match (&state.program, &state.refusal) {
             (Some(program), _) => Ok(program.clone()),
-            (None, Some(refusal)) => Err(refusal.clone()),
-            (None, None) => Err(format!("there is no {}.wasm", self.name).into()),
+            (None, Some(refusal)) => Err(PluginFault::Unavailable(refusal.clone())),
+            (None, None) => {
+                let words = format!("there is no {}.wasm, or it is not loaded yet", self.name);
+                Err(PluginFault::Missing(words.into()))
+            }
         }
     }
 
@@ -94,6 +98,11 @@ impl Record {
     /// The newest file is not taken up.
     pub(super) fn refuse(&self, why: &str) {
         self.state().refusal = Some(why.into());
+    }
+
+    /// What was linked is not to be called any more; the file stays known.
+    pub(super) fn withdraw(&self) {
+        self.state().program = None;
     }
 
     /// The file is gone.
@@ -156,9 +165,9 @@ mod tests {
         }
         let reason = record.faulted(&fault(FaultKind::Deadline), None).unwrap();
         assert_eq!(&*reason, "disabled after 10 faults; the last one: it broke");
-        assert_eq!(record.program().err().unwrap(), reason);
+        assert_eq!(record.program().err().unwrap(), PluginFault::Unavailable(reason));
         assert!(record.enable() && !record.enable());
-        assert_eq!(&*record.program().err().unwrap(), "there is no x.wasm");
+        assert!(matches!(record.program(), Err(PluginFault::Missing(_))));
         assert_eq!(record.faulted(&fault(FaultKind::Trap), None), None);
     }
 

@@ -200,6 +200,18 @@ async fn what_is_not_granted_is_refused_with_the_node_that_grants_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_is_taken_back_is_gone_at_once_and_can_be_given_again() {
+    let bench = Bench::new(GRANTED, "", "").await;
+    assert!(bench.score().await.is_ok());
+    bench.host.apply(&plan("", "", ""));
+    eventually(async || bench.score().await.is_err()).await;
+    let fault = bench.score().await.unwrap_err().to_string();
+    assert!(fault.contains("it keeps values, which is not granted"), "{fault}");
+    bench.host.apply(&plan(GRANTED, "", ""));
+    eventually(async || bench.score().await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_that_the_plugin_does_not_have_are_said_at_their_place() {
     let bench = Bench::new(GRANTED, "mood=\"fine\" score=\"many\"", "").await;
     let words = bench.score().await.unwrap_err().to_string();

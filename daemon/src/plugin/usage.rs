@@ -92,9 +92,9 @@ impl Usage {
         let began = Instant::now();
         let (metrics, name) = (&self.inner.metrics, &*self.record.name);
         let outcome = self.attempt(asked).await;
-        if let Err(Attempt::Unavailable(why)) = outcome {
+        if let Err(Attempt::NotCalled(why)) = outcome {
             metrics.not_called(name);
-            return Err(PluginFault::Unavailable(why));
+            return Err(why);
         }
         self.record.state().calls += 1;
         let took = began.elapsed();
@@ -103,7 +103,7 @@ impl Usage {
                 metrics.called(name, "ok", took);
                 Ok(answered)
             }
-            Err(Attempt::Unavailable(why)) => Err(PluginFault::Unavailable(why)),
+            Err(Attempt::NotCalled(why)) => Err(why),
             Err(Attempt::Refused(words)) => {
                 metrics.called(name, "refused", took);
                 Err(PluginFault::Refused(words.into()))
@@ -123,10 +123,10 @@ impl Usage {
     }
 
     async fn attempt(&self, asked: &Asked) -> Result<Answered, Attempt> {
-        let (program, grants) = self.record.program().map_err(Attempt::Unavailable)?;
+        let (program, grants) = self.record.program().map_err(Attempt::NotCalled)?;
         if program.kind != self.kind {
             let (is, wanted) = (program.kind.word(), self.kind.word());
-            return Err(Attempt::Unavailable(format!("it is a {is}, and a {wanted} is wanted here").into()));
+            return Err(Attempt::unavailable(format!("it is a {is}, and a {wanted} is wanted here")));
         }
         let kept = self.inner.slots.take(self.id);
         let current = kept.filter(|kept| Arc::ptr_eq(&kept.instance.program, &program));
@@ -145,13 +145,13 @@ impl Usage {
 
     async fn start(&self, program: &Arc<Program>, grants: Arc<Grants>) -> Result<Kept, Attempt> {
         if let Some(words) = self.backing_off() {
-            return Err(Attempt::Unavailable(words));
+            return Err(Attempt::unavailable(words));
         }
         let configured = self.configured(program)?;
         let space = Namespace { plugin: self.record.name.clone(), pipeline: self.pipeline.clone() };
         let purpose = Purpose { space, grants, configured };
         let slot = self.inner.slots.slot().await;
-        let slot = slot.ok_or_else(|| Attempt::Unavailable("all places for plugins are taken".into()))?;
+        let slot = slot.ok_or_else(|| Attempt::unavailable("all places for plugins are taken"))?;
         let live = self.inner.metrics.live(&self.record.name);
         let started = Instance::start(program, &self.inner.environment, &purpose, slot).await;
         let instance = started.map_err(Attempt::Fault)?;
@@ -163,7 +163,7 @@ impl Usage {
     fn configured(&self, program: &Program) -> Result<Arc<Configured>, Attempt> {
         let configured = program.description.configure(&self.of).map_err(|problems| {
             let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            Attempt::Unavailable(words.join("; ").into())
+            Attempt::unavailable(words.join("; "))
         });
         configured.map(Arc::new)
     }
@@ -196,8 +196,14 @@ impl Usage {
 /// Why a call gave nothing.
 enum Attempt {
     /// The plugin was not called.
-    Unavailable(Arc<str>),
+    NotCalled(PluginFault),
     /// It said so.
     Refused(String),
     Fault(CallFault),
+}
+
+impl Attempt {
+    fn unavailable(why: impl Into<Arc<str>>) -> Self {
+        Self::NotCalled(PluginFault::Unavailable(why.into()))
+    }
 }

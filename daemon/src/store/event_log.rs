@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, Transaction, params, params_from_iter};
 use super::{Store, StoreError};
 
 /// So many of the newest events are kept at least.
-pub(crate) const KEPT_EVENTS: u64 = 10_000;
+pub(super) const KEPT_EVENTS: u64 = 10_000;
 
 /// So many more there may be, so that not each event looks for what is to go.
 const SLACK: u64 = 500;

@@ -84,14 +84,6 @@ impl Store {
         let of = of.clone();
         self.read(move |connection| keys(connection, &of, &prefix, now_ms())).await
     }
-
-    /// The bytes of keys and values of a plugin.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub(crate) async fn used_bytes(&self, plugin: Arc<str>) -> Result<u64, StoreError> {
-        self.read(move |connection| used(connection, &plugin)).await
-    }
 }
 
 fn get(connection: &Connection, of: &Namespace, key: &str, now: i64) -> Result<Option<Vec<u8>>, StoreError> {
@@ -131,7 +123,7 @@ fn keys(connection: &Connection, of: &Namespace, prefix: &str, now: i64) -> Resu
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn used(connection: &Connection, plugin: &str) -> Result<u64, StoreError> {
+pub(super) fn used(connection: &Connection, plugin: &str) -> Result<u64, StoreError> {
     let mut found = connection.prepare("SELECT bytes FROM usage WHERE plugin = ?1")?;
     let bytes: Option<i64> = found.query_row([plugin], |row| row.get(0)).optional()?;
     Ok(u64::try_from(bytes.unwrap_or_default()).unwrap_or_default())

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 
 pub(crate) use error::{KeyValueError, StoreError};
-pub(crate) use event_log::{KEPT_EVENTS, KeptEvent, KeptEvents};
+pub(crate) use event_log::{KeptEvent, KeptEvents};
 pub(crate) use key_value::{Entry, Namespace};
 
 use file::Opened;

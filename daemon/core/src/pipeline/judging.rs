@@ -128,7 +128,7 @@ impl Judge {
                 return (Ok(verdict), None);
             }
             // there is no file of that name, nor need there be
-            Err(PluginFault::Unavailable(_)) if assignment.is_built_in => {
+            Err(PluginFault::Missing(_)) if assignment.is_built_in => {
                 return (scored(&*assignment.built_in, sample).await, None);
             }
             Err(fault) => fault,

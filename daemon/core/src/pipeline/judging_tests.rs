@@ -207,11 +207,16 @@ async fn the_built_in_scorer_stands_in_for_one_that_fails_hangs_or_makes_no_sens
 #[tokio::test(start_paused = true)]
 async fn the_built_in_scorer_where_it_is_configured_is_no_fallback() {
     let absent = Fake::new(0);
-    absent.say(Err(PluginFault::Unavailable("there is no such file".into())));
-    let mut bench = Bench::new(assignment(absent, true));
+    absent.say(Err(PluginFault::Missing("there is no such file".into())));
+    let mut bench = Bench::new(assignment(absent.clone(), true));
     bench.turns(4).await;
     assert_eq!((bench.standing().verdict.score, bench.standing().stood_in.clone()), (50, None));
     assert_eq!(bench.shared.metrics.health().fallbacks().get(), 0);
+
+    absent.say(Err(PluginFault::Unavailable("it was refused".into())));
+    bench.turns(2).await;
+    let stood_in = bench.standing().stood_in.clone();
+    assert_eq!(stood_in.as_deref(), Some("the plugin cannot be used: it was refused"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,10 @@ use crate::health::{Sample, Verdict};
 /// Why a call of a plugin gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PluginFault {
-    /// It cannot be called now: there is no such file, it was refused, or it is disabled for its faults; in words.
+    /// There is no such plugin, or not yet; in words.
+    #[error("the plugin cannot be used: {0}")]
+    Missing(Arc<str>),
+    /// There is one that cannot be called now: it was refused, or it is disabled for its faults; in words.
     #[error("the plugin cannot be used: {0}")]
     Unavailable(Arc<str>),
     /// It said so itself; in its words.
@@ -31,11 +34,17 @@ impl PluginFault {
     /// The word for metrics.
     pub fn word(&self) -> &'static str {
         match self {
+            Self::Missing(_) => "missing",
             Self::Unavailable(_) => "unavailable",
             Self::Refused(_) => "refused",
             Self::Deadline => "deadline",
             Self::Broken(_) => "broken",
         }
+    }
+
+    /// Whether the plugin was not called at all.
+    pub fn is_uncalled(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Unavailable(_))
     }
 }
 

@@ -83,7 +83,7 @@ impl Task {
         let handler = self.handler.clone();
         loop {
             let result = bounded(handler.wake()).await;
-            let is_missing = matches!(result, Err(PluginFault::Unavailable(_)));
+            let is_missing = result.as_ref().is_err_and(PluginFault::is_uncalled);
             if is_missing && Instant::now() < late && !self.events.is_closed() {
                 tokio::time::sleep(AWAKE_AGAIN.0).await;
                 continue;
@@ -99,7 +99,7 @@ impl Task {
     }
 
     async fn woken(&mut self, result: Result<Reaction, PluginFault>) {
-        let is_missing = matches!(result, Err(PluginFault::Unavailable(_)));
+        let is_missing = result.as_ref().is_err_and(PluginFault::is_uncalled);
         self.is_awake |= !is_missing;
         if !self.is_awake {
             self.due = Some(Instant::now() + AWAKE_AGAIN.1);

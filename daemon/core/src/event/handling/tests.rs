@@ -52,7 +52,7 @@ impl Handler for Called {
 
     fn wake(&self) -> BoxFuture<'_, Result<Reaction, PluginFault>> {
         let before = self.0.wakes.fetch_add(1, Ordering::Relaxed);
-        let missing = || Err(PluginFault::Unavailable("there is no such file".into()));
+        let missing = || Err(PluginFault::Missing("there is no such file".into()));
         let result = if before < self.0.missing { missing() } else { Ok(Reaction::default()) };
         std::future::ready(result).boxed()
     }
