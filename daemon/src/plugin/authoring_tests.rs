@@ -49,16 +49,24 @@ async fn an_author_sees_what_a_file_is_and_what_it_gives() {
     assert_eq!(inspected.imports, ["clock", "config", "http", "kv", "log"]);
     let tried = |input: Option<&'static str>, setting: &str| {
         let (file, settings) = (file.clone(), vec![setting.to_owned()]);
-        async move { try_out(Trial { file: &file, input, settings: &settings, http: &[] }).await }
+        let cache = dir.path().join("cache");
+        async move {
+            let (settings, cache) = (&settings[..], Some(&*cache));
+            try_out(Trial { file: &file, input, settings, http: &[], cache, repeat: 3 }).await
+        }
     };
     let window = Some(r#"{"pipeline": "news", "observations": [{"sequence": 1}, {"sequence": 2}]}"#);
     let given = tried(window, "score=55").await.unwrap();
     let json = given.given.unwrap();
     assert_eq!((&json["score"], &json["factors"][0]["score"]), (&55.into(), &2.0.into()), "{json}");
     assert!(given.memory_bytes > 0 && given.spent > Duration::ZERO);
+    assert!(given.further.len() == 3 && given.further.is_sorted() && given.further[0] > Duration::ZERO);
+    assert!(given.loading > Duration::ZERO && given.first >= given.spent);
+    assert!(dir.path().join("cache").read_dir().unwrap().next().is_some(), "nothing is kept");
     let faulty = tried(window, "mode=panic").await.unwrap();
     assert!(faulty.given.unwrap_err().starts_with("trap fault: it panicked"));
     assert_eq!(faulty.lines, ["error panicked at the disco"]);
+    assert!(faulty.further.is_empty(), "it is called again");
     let wrong = tried(window, "moed=panic").await.err().unwrap().to_string();
     assert!(wrong.contains("has no key `moed`: did you mean `mode`?"), "{wrong}");
 }

@@ -1,15 +1,12 @@
 //! The engine that compiles and runs plugins: one for the daemon.
 
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use thiserror::Error;
-use wasmtime::{Cache, CacheConfig, Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// The longest that a plugin runs without giving way to others.
-pub(super) const TICK: Duration = Duration::from_millis(5);
+use super::clock::Clock;
 
 /// The most memory that a node can grant, in bytes: each slot of the pool reserves as much address space.
 pub(super) const MOST_MEMORY_BYTES: usize = 256 << 20;
@@ -35,7 +32,7 @@ pub(crate) struct EngineError(#[from] wasmtime::Error);
 /// The engine with its clock: while it lives, plugins are interrupted in time.
 pub(crate) struct Engine {
     pub(super) wasm: wasmtime::Engine,
-    ending: Arc<AtomicBool>,
+    pub(super) clock: Clock,
 }
 
 impl Engine {
@@ -51,28 +48,22 @@ impl Engine {
             tracing::info!(%error, "no pool for plugins; each instance takes its memory from the system");
             wasmtime::Engine::new(&config(cache, false))
         })?;
-        let ending = Arc::new(AtomicBool::new(false));
-        let (weak, ended) = (wasm.weak(), ending.clone());
-        let ticking = std::thread::Builder::new().name("plugin-clock".to_owned());
-        ticking.spawn(move || tick(&weak, &ended)).map_err(wasmtime::Error::from)?;
-        Ok(Self { wasm, ending })
+        let weak = wasm.weak(); // held only for the moment of a tick, so that it can go
+        let tick = move || match weak.upgrade() {
+            Some(engine) => {
+                engine.increment_epoch();
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(()),
+        };
+        let clock = Clock::start(tick).map_err(wasmtime::Error::from)?;
+        Ok(Self { wasm, clock })
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.ending.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Holds the engine only for the moment of a tick, so that it can go.
-fn tick(engine: &EngineWeak, ended: &AtomicBool) {
-    while !ended.load(Ordering::Relaxed) {
-        std::thread::sleep(TICK);
-        match engine.upgrade() {
-            Some(engine) => engine.increment_epoch(),
-            None => return,
-        }
+        self.clock.end();
     }
 }
 
@@ -122,6 +113,8 @@ fn config(cache: Option<Cache>, pooled: bool) -> Config {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wasmtime::{Store, UpdateDeadline};
 
+use super::clock::Clock;
 use super::contract::v0_1::{any, handling, scoring};
 use super::fault::{CallFault, FaultKind, OverDeadline, classify};
 use super::grants::{Grants, HANDLER_WAIT, SCORER_WAIT};
@@ -76,7 +77,8 @@ impl Instance {
         });
         store.set_epoch_deadline(1);
         let meter = store.data().meter.clone();
-        let made = within(&meter, deadline + SLACK, program.instances.instantiate_async(&mut store)).await?;
+        let bounds = Bounds { meter, clock: program.clock.clone(), longest: deadline + SLACK };
+        let made = bounds.within(program.instances.instantiate_async(&mut store)).await?;
         let instance = made.map_err(|error| classify(&error, store.data().complaint()))?;
         let invalid = |error: wasmtime::Error| classify(&error, None);
         let lifecycle = program.lifecycle.load(&mut store, &instance).map_err(invalid)?;
@@ -117,9 +119,9 @@ impl Instance {
 
     /// What the plugin says of itself.
     pub(super) async fn describe(&mut self) -> Result<Description, CallFault> {
-        let (meter, within_all) = self.begin(Duration::ZERO);
+        let bounds = self.begin(Duration::ZERO);
         let calling = self.lifecycle.sluice_plugin_lifecycle().call_describe(&mut self.store);
-        let outcome = within(&meter, within_all, calling).await;
+        let outcome = bounds.within(calling).await;
         let description = translate::description(self.end(outcome)?);
         description.check().map_err(|words| CallFault::new(FaultKind::Invalid, words))?;
         Ok(description)
@@ -127,9 +129,9 @@ impl Instance {
 
     /// Lets it read its configuration. Where it refuses that, the fault says why in its words.
     pub(super) async fn init(&mut self) -> Result<(), CallFault> {
-        let (meter, within_all) = self.begin(self.wait());
+        let bounds = self.begin(self.wait());
         let calling = self.lifecycle.sluice_plugin_lifecycle().call_init(&mut self.store);
-        let outcome = within(&meter, within_all, calling).await;
+        let outcome = bounds.within(calling).await;
         let refusal =
             |words: String| CallFault::new(FaultKind::Init, brief(&self.store.data().strike(&words)));
         match outcome {
@@ -140,23 +142,23 @@ impl Instance {
 
     /// Calls it. What makes no sense of what it gives is a fault.
     pub(super) async fn ask(&mut self, asked: &Asked) -> Given<Answered> {
-        let (meter, longest) = self.begin(self.wait());
+        let bounds = self.begin(self.wait());
         let store = &mut self.store;
         match (asked, &self.bound) {
             (Asked::Score(sample), Bound::Scorer(scorer)) => {
                 let sample = translate::sample(sample);
                 let calling = scorer.sluice_plugin_scorer().call_score(store, &sample);
-                let outcome = within(&meter, longest, calling).await;
+                let outcome = bounds.within(calling).await;
                 self.verdict(outcome)
             }
             (Asked::Handle(event), Bound::Handler(handler)) => {
                 let event = translate::event(event);
                 let calling = handler.sluice_plugin_handler().call_handle(store, &event);
-                let outcome = within(&meter, longest, calling).await;
+                let outcome = bounds.within(calling).await;
                 self.reaction(outcome)
             }
             (Asked::Wake, Bound::Handler(handler)) => {
-                let outcome = within(&meter, longest, handler.sluice_plugin_handler().call_wake(store)).await;
+                let outcome = bounds.within(handler.sluice_plugin_handler().call_wake(store)).await;
                 self.reaction(outcome)
             }
             _ => Err(CallFault::new(FaultKind::Invalid, format!("it is a {}", self.program.kind.word()))),
@@ -197,11 +199,12 @@ impl Instance {
         brief(&self.store.data().strike(words))
     }
 
-    /// A call begins, which may wait for servers for `wait`. Returns its meter, and the longest that it may take in all.
-    fn begin(&mut self, wait: Duration) -> (Arc<Meter>, Duration) {
+    /// A call begins, which may wait for servers for `wait`.
+    fn begin(&mut self, wait: Duration) -> Bounds {
         self.store.data_mut().begin(wait);
         self.store.set_epoch_deadline(1);
-        (self.store.data().meter.clone(), wait + self.grants.deadline + SLACK)
+        let (meter, clock) = (self.store.data().meter.clone(), self.program.clock.clone());
+        Bounds { meter, clock, longest: wait + self.grants.deadline + SLACK }
     }
 
     fn end<T>(&self, outcome: Result<wasmtime::Result<T>, CallFault>) -> Result<T, CallFault> {
@@ -213,10 +216,22 @@ impl Instance {
     }
 }
 
-/// Bounds all of a call, what it waits for included: the clock of the engine stands while a plugin waits.
-async fn within<F: Future>(meter: &Meter, longest: Duration, call: F) -> Result<F::Output, CallFault> {
-    let called = tokio::time::timeout(longest, meter.measure(call)).await;
-    called.map_err(|_| CallFault::new(FaultKind::Deadline, format!("it had no answer after {longest:?}")))
+/// What measures and ends a call.
+struct Bounds {
+    meter: Arc<Meter>,
+    clock: Clock,
+    /// In all, what it waits for included: the clock does not interrupt a plugin that waits.
+    longest: Duration,
+}
+
+impl Bounds {
+    async fn within<F: Future>(self, call: F) -> Result<F::Output, CallFault> {
+        let _running = self.clock.run();
+        let called = tokio::time::timeout(self.longest, self.meter.measure(call)).await;
+        let late =
+            |_| CallFault::new(FaultKind::Deadline, format!("it had no answer after {:?}", self.longest));
+        called.map_err(late)
+    }
 }
 
 /// The longest sentence of a plugin that is passed on.

@@ -6,6 +6,7 @@
 
 mod builtin;
 mod check;
+mod clock;
 mod compose;
 mod contract;
 mod directory;

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 
+use super::clock::Clock;
 use super::contract::v0_1::{any, handling, scoring};
 use super::engine::Engine;
 use super::grants::Grants;
@@ -54,6 +55,8 @@ pub(super) enum Exports {
 #[derive(Clone)]
 pub(super) struct Program {
     pub(super) instances: InstancePre<Guest>,
+    /// What interrupts its calls.
+    pub(super) clock: Clock,
     pub(super) lifecycle: any::AnyIndices,
     pub(super) exports: Exports,
     pub(super) description: Description,
@@ -120,6 +123,7 @@ impl Compiled {
         };
         Ok(Program {
             instances,
+            clock: engine.clock.clone(),
             lifecycle,
             exports,
             description: Description::default(),

@@ -16,7 +16,7 @@ use super::engine::Engine;
 use super::grants::Grants;
 use super::guest::{Environment, Journal, Line};
 use super::host::{Inner, Parts, WantedUse};
-use super::instance::{Instance, Purpose};
+use super::instance::{Given, Instance, Purpose};
 use super::metrics::PluginMetrics;
 use super::program::{Kind, Program};
 use super::settings::Description;
@@ -46,6 +46,10 @@ pub(crate) struct Trial<'a> {
     pub(crate) settings: &'a [String],
     /// Servers that are granted.
     pub(crate) http: &'a [String],
+    /// Where what is compiled is kept for the next time.
+    pub(crate) cache: Option<&'a Path>,
+    /// How often it is called again, to see what a call takes.
+    pub(crate) repeat: u32,
 }
 
 /// What came of it.
@@ -57,6 +61,12 @@ pub(crate) struct Tried {
     /// The plugin's own time.
     pub(crate) spent: Duration,
     pub(crate) memory_bytes: usize,
+    /// From the file to something that can be called.
+    pub(crate) loading: Duration,
+    /// From there to the first answer: the instance is made, and reads its settings.
+    pub(crate) first: Duration,
+    /// What each further call took in all, in rising order.
+    pub(crate) further: Vec<Duration>,
 }
 
 /// Loads a file with everything granted, and asks it what it is.
@@ -65,7 +75,7 @@ pub(crate) struct Tried {
 /// Why it is no plugin.
 pub(crate) async fn inspect(file: &Path) -> Result<Inspected, AnyError> {
     let any = HttpOrigin::read(&"http://localhost".into()).map_err(|_| "no server")?;
-    let (inner, _) = host()?;
+    let (inner, _) = host(None)?;
     let program = load(&inner, file, &Arc::new(Grants { http: vec![any], ..generous() })).await?;
     Ok(Inspected {
         name: name(file)?.to_string(),
@@ -77,26 +87,18 @@ pub(crate) async fn inspect(file: &Path) -> Result<Inspected, AnyError> {
     })
 }
 
-/// Calls a plugin once.
+/// Calls a plugin, and again as often as is asked for.
 ///
 /// # Errors
 /// Where it is not called: the file is no plugin, or input or settings do not fit.
 pub(crate) async fn try_out(trial: Trial<'_>) -> Result<Tried, AnyError> {
     let name = name(trial.file)?;
     let of = used(&name, trial.settings)?;
-    let http = trial.http.iter().map(|server| {
-        HttpOrigin::read(&server.as_str().into())
-            .map_err(|help| format!("{server}: {}", help.unwrap_or_default()))
-    });
-    let http: Vec<HttpOrigin> = http.collect::<Result<_, _>>()?;
-    let (inner, lines) = host()?;
-    let mut grants = Grants { http: http.clone(), ..generous() };
-    if http.is_empty() {
-        // linked all the same, so that a plugin that can do without a server is called; each request is refused
-        grants.http.extend(HttpOrigin::read(&"http://nowhere.invalid".into()).ok());
-    }
-    let grants = Arc::new(grants);
+    let (inner, lines) = host(trial.cache)?;
+    let grants = Arc::new(granted(trial.http)?);
+    let began = Instant::now();
     let program = load(&inner, trial.file, &grants).await?;
+    let loading = began.elapsed();
     let asked = asked(program.kind, trial.input)?;
     let configured = program.description.configure(&of).map_err(|problems| {
         problems
@@ -108,15 +110,46 @@ pub(crate) async fn try_out(trial: Trial<'_>) -> Result<Tried, AnyError> {
     let space = Namespace { plugin: name, pipeline: Some("test".into()) };
     let purpose = Purpose { space, grants, configured: Arc::new(configured) };
     let slot = inner.slots.slot().await.ok_or("no place for it")?;
+    let began = Instant::now();
     let mut instance = Instance::start(&program, &inner.environment, &purpose, slot).await?;
-    let given = match instance.ask(&asked).await {
+    let answered = instance.ask(&asked).await;
+    let (first, lines_left_out, spent) = (began.elapsed(), instance.lines_left_out(), instance.spent());
+    let (mut given, written) = (given(answered), lines.take());
+    let mut further = Vec::new();
+    for _ in 0..trial.repeat {
+        if given.is_err() {
+            break;
+        }
+        let began = Instant::now();
+        let answered = instance.ask(&asked).await;
+        further.push(began.elapsed());
+        given = self::given(answered);
+        drop(lines.take()); // one call says what it writes
+    }
+    further.sort();
+    let (lines, memory_bytes) = (written, instance.memory_bytes());
+    Ok(Tried { given, lines, lines_left_out, spent, memory_bytes, loading, first, further })
+}
+
+fn given(answered: Given<Answered>) -> Result<Json, String> {
+    match answered {
         Ok(Ok(answered)) => Ok(json(answered)),
         Ok(Err(words)) => Err(format!("it says: {words}")),
         Err(fault) => Err(format!("{} fault: {fault}", fault.kind.word())),
+    }
+}
+
+fn granted(servers: &[String]) -> Result<Grants, String> {
+    let read = |server: &String| {
+        HttpOrigin::read(&server.as_str().into())
+            .map_err(|help| format!("{server}: {}", help.unwrap_or_default()))
     };
-    let lines = std::mem::take(&mut *lines.0.lock().unwrap_or_else(PoisonError::into_inner));
-    let (lines_left_out, spent) = (instance.lines_left_out(), instance.spent());
-    Ok(Tried { given, lines, lines_left_out, spent, memory_bytes: instance.memory_bytes() })
+    let mut http: Vec<HttpOrigin> = servers.iter().map(read).collect::<Result<_, _>>()?;
+    if http.is_empty() {
+        // linked all the same, so that a plugin that can do without a server is called; each request is refused
+        http.extend(HttpOrigin::read(&"http://nowhere.invalid".into()).ok());
+    }
+    Ok(Grants { http, ..generous() })
 }
 
 /// What an author gets without a node: all but servers.
@@ -126,6 +159,12 @@ fn generous() -> Grants {
 
 #[derive(Default)]
 struct Lines(Mutex<Vec<String>>);
+
+impl Lines {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 impl Journal for Lines {
     fn write(&self, line: &Line<'_>) {
@@ -137,7 +176,7 @@ impl Journal for Lines {
     }
 }
 
-fn host() -> Result<(Arc<Inner>, Arc<Lines>), AnyError> {
+fn host(cache: Option<&Path>) -> Result<(Arc<Inner>, Arc<Lines>), AnyError> {
     let lines = Arc::new(Lines::default());
     let environment = Environment {
         store: Some(Store::in_memory()?),
@@ -146,7 +185,7 @@ fn host() -> Result<(Arc<Inner>, Arc<Lines>), AnyError> {
         began: Instant::now(),
     };
     let inner = Inner::new(Parts {
-        engine: Engine::new(None)?,
+        engine: Engine::new(cache)?,
         environment,
         metrics: PluginMetrics::new(&prometheus::Registry::new())?,
         events: Events::default(),

@@ -1,12 +1,16 @@
-//! `sluice plugin test`: one call of a plugin by the daemon's own host.
+//! `sluice plugin test`: a call of a plugin by the daemon's own host, and what it takes.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::cli::{complain, print};
 use crate::plugin::{Trial, Tried, try_out};
+
+/// The times of all calls are kept to be sorted.
+const MOST_REPEATS: i64 = 1_000_000;
 
 /// What is called, with what.
 #[derive(Debug, Args)]
@@ -23,6 +27,12 @@ pub(in crate::cli) struct Asked {
     /// A server that it may ask, as `https://hooks.example`; once for each. Requests are really sent.
     #[arg(long = "http", value_name = "SERVER")]
     http: Vec<String>,
+    /// Call it so many times more, to see what a call takes. What it keeps and sends, it keeps and sends each time.
+    #[arg(long, value_name = "TIMES", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=MOST_REPEATS))]
+    repeat: u32,
+    /// Keep what is compiled in this directory, as the daemon does: the next start is quick.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
 }
 
 /// Prints what the plugin gave. 0 where it gave something, else 1.
@@ -31,8 +41,14 @@ pub(super) fn test(asked: &Asked) -> ExitCode {
         Ok(input) => input,
         Err(error) => return complain(&format!("error: the input cannot be read: {error}\n"), 1),
     };
-    let trial =
-        Trial { file: &asked.file, input: input.as_deref(), settings: &asked.settings, http: &asked.http };
+    let trial = Trial {
+        file: &asked.file,
+        input: input.as_deref(),
+        settings: &asked.settings,
+        http: &asked.http,
+        cache: asked.cache.as_deref(),
+        repeat: asked.repeat,
+    };
     match super::block_on(try_out(trial)) {
         Ok(tried) => print(&words(&tried), u8::from(tried.given.is_err())),
         Err(error) => complain(&format!("error: {}: {error}\n", asked.file.display()), 1),
@@ -48,6 +64,19 @@ fn words(tried: &Tried) -> String {
         Ok(given) => text += &format!("{given:#}\n"),
         Err(words) => text += &format!("failed: {words}\n"),
     }
-    let ms = tried.spent.as_secs_f64() * 1000.0;
-    format!("{text}own time {ms:.3} ms, memory {} KiB\n", tried.memory_bytes / 1024)
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    text += &format!("own time {:.3} ms, memory {} KiB\n", ms(tried.spent), tried.memory_bytes / 1024);
+    text += &format!("loaded in {:.3} ms, first answer {:.3} ms later\n", ms(tried.loading), ms(tried.first));
+    let further = &tried.further;
+    if let (Some(median), Some(p99)) = (further.get(further.len() / 2), further.get(further.len() * 99 / 100))
+    {
+        let us = |time: &Duration| time.as_secs_f64() * 1e6;
+        text += &format!(
+            "{} more calls: median {:.2} us, 99 % within {:.2} us\n",
+            further.len(),
+            us(median),
+            us(p99)
+        );
+    }
+    text
 }
