@@ -23,7 +23,7 @@ soak: packages ## relay and play for ten minutes a test; SLUICE_SECONDS=N for an
 	scripts/install-tools nextest
 	SLUICE_SECONDS=$${SLUICE_SECONDS:-600} cargo nextest run --profile soak --package sluice-daemon 'relay::'
 
-bench: packages ## measure beside the peers; SLUICE_ROUNDS=N for other than seven rounds
+bench: packages plugins ## measure beside the peers; SLUICE_ROUNDS=N for other than seven rounds
 	cargo bench --package sluice-daemon --bench peers
 
 fuzz: packages ## feed the parsers what nobody sends; SLUICE_SECONDS=N for other than a minute a target

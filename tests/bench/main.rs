@@ -16,6 +16,8 @@ mod blocking;
 mod cost;
 mod fanout;
 mod load;
+mod plugins;
+mod publishing;
 mod report;
 mod segmenting;
 mod serving;
@@ -57,7 +59,9 @@ async fn measure() {
         Effort { rounds: number("SLUICE_ROUNDS", 7), seconds: number("SLUICE_ROUND_SECONDS", 3) as u64 };
     let mut report = Report::default();
     let wanted = std::env::var("SLUICE_FIGURES").unwrap_or_else(|_| {
-        "serving saving memory relaying segmenting blocking viewers fanning joining".to_owned()
+        "serving saving memory relaying segmenting blocking viewers fanning joining \
+         scoring scored kept publishing"
+            .to_owned()
     });
     for figure in wanted.split_whitespace() {
         match figure {
@@ -70,6 +74,10 @@ async fn measure() {
             "viewers" => fanout::viewers(&mut report).await,
             "fanning" => fanout::fanning(effort, &mut report).await,
             "joining" => fanout::joining(effort, &mut report).await,
+            "scoring" => plugins::scoring(effort, &mut report).await,
+            "scored" => plugins::many(effort, &mut report).await,
+            "kept" => plugins::kept(effort, &mut report).await,
+            "publishing" => publishing::measure(effort, &mut report).await,
             other => panic!("no figure is called {other}"),
         }
     }
