@@ -38,7 +38,7 @@ impl StageMetrics {
         self.counter(&self.pipeline.families.stage.timeouts)
     }
 
-    /// Requests to a cache with this result, one of [`CACHE_RESULTS`].
+    /// Requests to a cache with this result, one of [`super::CACHE_RESULTS`].
     pub fn cache(&self, result: &str) -> IntCounter {
         self.pipeline.families.stage.cache_requests.with_label_values(&[
             &*self.pipeline.name,
