@@ -14,6 +14,10 @@ test: packages plugins ## run every test
 	scripts/install-tools nextest
 	cargo test --manifest-path plugins/Cargo.toml --workspace --quiet
 	cargo test --workspace --doc --quiet
+	for kind in scorer handler; do \
+		cargo build --release --target wasm32-unknown-unknown --manifest-path tests/plugins/Cargo.toml \
+			--features $$kind --target-dir "$${CARGO_TARGET_DIR:-target}/test-plugins/$$kind" || exit 1; \
+	done
 	cargo nextest run --workspace
 
 plugins: wasm ## build the plugins that ship: plugins/*.wasm

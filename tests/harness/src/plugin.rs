@@ -1,6 +1,6 @@
 //! A plugin that does what its setting `mode` says, well or evil: `tests/plugins`, built by cargo where that is needed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use wit_component::ComponentEncoder;
@@ -35,7 +35,8 @@ pub fn module(feature: &str) -> Vec<u8> {
     std::fs::read(target.join("wasm32-unknown-unknown/release/tried.wasm")).expect("cargo has built it")
 }
 
-/// Where what is built is kept, for tests to come.
-pub fn directory() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/test-plugins")
+/// Where what is built is kept, for tests to come: in the target directory of the project.
+pub fn directory() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(target).join("test-plugins")
 }
